@@ -1,0 +1,5 @@
+"""`python -m fourfold` is the `fourfold` command."""
+
+from .cli import entry
+
+entry()

@@ -1,0 +1,110 @@
+"""The command line: `fourfold COMMAND …`, one file a command.
+
+Nothing here imports torch before a command needs it, so that help comes at once.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from .. import __version__
+from ..errors import FourfoldError, StorageError, UsageError, nearest
+from ..families import FAMILIES
+from .console import Command, Console
+from .encode import Encode
+from .evaluate import Evaluate
+from .generate import Generate
+from .parse import parse
+from .predict import Predict
+from .reconstruct import Reconstruct
+from .samples import Samples
+from .train import Train, parse_train
+
+COMMANDS: dict[str, type[Command]] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "predict": Predict,
+    "generate": Generate,
+    "encode": Encode,
+    "reconstruct": Reconstruct,
+    "samples": Samples,
+}
+
+
+def entry() -> NoReturn:
+    """The `fourfold` command."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line. Returns: its exit code; see `errors`."""
+    console = Console(json="--json" in arguments, quiet="--quiet" in arguments)
+    if "--debug" in arguments:
+        _run(arguments, console)
+        return 0
+    try:
+        _run(arguments, console)
+    except FourfoldError as error:
+        return console.fail(error)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        return console.fail(StorageError(f"{error.filename or 'file'}: {error.strerror or error}"))
+    except KeyboardInterrupt:
+        console.say("interrupted")
+        return 130
+    except SystemExit as stop:  # tyro has shown help or what is wrong with the usage
+        return int(stop.code or 0)
+    except Exception as error:
+        return console.fail(FourfoldError(f"a fault in fourfold, {type(error).__name__}: {error}; --debug shows where"))
+    return 0
+
+
+def _run(arguments: Sequence[str], console: Console) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        return
+    if arguments[0] == "--version":
+        print(f"fourfold {__version__}")
+        return
+    name, rest = arguments[0], arguments[1:]
+    if name == "train" and rest[:1] in (["-h"], ["--help"]):
+        print(train_overview())
+        return
+    if name not in COMMANDS:
+        raise UsageError(f"no command {name!r}; {nearest(name, COMMANDS)}")
+    command: Callable[[Console], None] = parse_train(rest) if name == "train" else parse(COMMANDS[name], name, rest)
+    command(console)
+
+
+def overview() -> str:
+    """What `fourfold --help` prints."""
+    lines = [f"  {name:12} {_summary(command)}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "fourfold: from your data to a trained network you can trust.",
+            "",
+            "usage: fourfold COMMAND …        fourfold COMMAND --help tells its options",
+            "",
+            *lines,
+            "",
+            "Every command takes --json (one document on standard output), --quiet and --debug.",
+            "A first try: fourfold train cnn mnist",
+        ]
+    )
+
+
+def train_overview() -> str:
+    """What `fourfold train --help` prints: the families, each with its presets."""
+    lines = [
+        f"  {name:12} {_summary(settings)} Presets: {', '.join(settings.presets)}."
+        for name, settings in FAMILIES.items()
+    ]
+    return "\n".join(
+        ["usage: fourfold train FAMILY DATA …        fourfold train FAMILY --help tells its settings", "", *lines]
+    )
+
+
+def _summary(command: type[object]) -> str:
+    return (command.__doc__ or "").splitlines()[0]

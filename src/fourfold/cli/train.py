@@ -1,0 +1,88 @@
+"""`fourfold train`: a network from data."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import tyro
+from tyro.conf import Positional
+
+from ..errors import UsageError
+from ..families import FAMILIES, settings_of
+from ..settings import Settings, read_config
+from .console import Command, Console, Output
+from .parse import parse
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Generic[S]):
+    """Train a network on data: fourfold train FAMILY DATA."""
+
+    data: Positional[str]
+    """A folder, a file, or a sample's name."""
+    settings: S
+    out: str | None = None
+    """The run's folder; runs/FAMILY-DATA-N if not given."""
+    config: str | None = None
+    """A YAML file of settings; flags go before it, it goes before the preset."""
+    output: Output = field(default_factory=Output)
+
+    def __call__(self, console: Console) -> None:
+        """Train, with progress, and tell the test figures and where the run lies."""
+        console.say(f"{self.settings.family} ({self.settings.preset}) on {self.data}")
+        from ..api import fit
+        from ..report.progress import Progress
+
+        with Progress(console.quiet) as progress:
+            model = fit(self.settings, self.data, self.out, [progress])
+        assert model.run is not None
+        console.result(
+            {
+                "run": str(model.run),
+                "model": str(model.run / "model"),
+                "family": self.settings.family,
+                "preset": self.settings.preset,
+                "parameters": model.parameters,
+                "epochs": model.origin.epochs,
+                "epoch": model.origin.epoch,
+                "seconds": model.origin.seconds,
+                "metrics": model.metrics,
+            },
+            *(f"{split}: {figures(metrics)}" for split, metrics in model.metrics.items()),
+            f"run: {model.run}",
+        )
+
+
+def figures(metrics: dict[str, Any]) -> str:
+    """The figures that are single numbers, in one line."""
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in metrics.items() if type(value) is float)
+
+
+def parse_train(arguments: Sequence[str]) -> Command:
+    """The training that `fourfold train FAMILY …` spells.
+
+    Preset and file of settings are looked up first, so that --help shows what would be used.
+    """
+    if not arguments:
+        raise UsageError(
+            f"train FAMILY DATA: a family is {', '.join(FAMILIES)}; fourfold train FAMILY --help tells its settings"
+        )
+    family, rest = arguments[0], arguments[1:]
+    kind = settings_of(family)
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--preset")
+    early.add_argument("--config", type=Path)
+    known, _ = early.parse_known_args(rest)
+    values = read_config(known.config, kind) if known.config else {}
+    preset = known.preset or values.get("preset")
+    settings = kind.resolve(preset, **{name: value for name, value in values.items() if name != "preset"})
+    return parse(
+        Train[kind],  # type: ignore[valid-type]
+        f"train {family}",
+        rest,
+        default=Train(data=tyro.MISSING, settings=settings),
+    )

@@ -1,0 +1,1 @@
+"""The engine: owns the mechanics of training, once, for any number of phases."""

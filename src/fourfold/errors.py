@@ -1,0 +1,62 @@
+"""Every error that Fourfold raises on purpose, each with its exit code.
+
+    FourfoldError            1
+    ├── UsageError           2   an unknown name, or a value out of its range
+    ├── DataError            3   data that cannot be used as they are
+    │   └── ModelError       3   a folder that is not a model, or a damaged one
+    ├── DivergedError        4   the loss is no longer a number
+    ├── OutOfMemoryError     5   the batch does not fit
+    └── StorageError         6   a result could not be written
+
+Each message says what is wrong, where (file, row, step) and how to mend it.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class FourfoldError(Exception):
+    """The root: catch it to catch everything that Fourfold raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(FourfoldError):
+    """A name or a value that the caller gave cannot be used."""
+
+    exit_code = 2
+
+
+class DataError(FourfoldError):
+    """Data that cannot be used as they are; the message names file and row."""
+
+    exit_code = 3
+
+
+class ModelError(DataError):
+    """A folder that is not a model, or one that is damaged."""
+
+
+class DivergedError(FourfoldError):
+    """Training stopped because a loss was not a finite number."""
+
+    exit_code = 4
+
+
+class OutOfMemoryError(FourfoldError):
+    """The device has too little memory for the batch."""
+
+    exit_code = 5
+
+
+class StorageError(FourfoldError):
+    """A file could not be written."""
+
+    exit_code = 6
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The end of an error message: the nearest valid name, or all of them."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(names)}"

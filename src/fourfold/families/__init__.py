@@ -1,0 +1,56 @@
+"""The four families, by name.
+
+Settings are free of torch; the mathematics is imported when a family is made.
+"""
+
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError, nearest
+from ..settings import Settings
+from .autoencoder.settings import AutoencoderSettings
+from .cnn.settings import CnnSettings
+from .gan.settings import GanSettings
+from .rnn.settings import RnnSettings
+
+if TYPE_CHECKING:
+    from ..data.schema import Schema
+    from .contract import Family
+
+FAMILIES: dict[str, type[Settings]] = {
+    "cnn": CnnSettings,
+    "rnn": RnnSettings,
+    "autoencoder": AutoencoderSettings,
+    "gan": GanSettings,
+}
+
+
+def settings_of(family: str) -> type[Settings]:
+    """The settings' type of a family. Raises: UsageError for an unknown name."""
+    if family not in FAMILIES:
+        raise UsageError(f"no family {family!r}; {nearest(family, FAMILIES)}")
+    return FAMILIES[family]
+
+
+def create(schema: "Schema", settings: Settings) -> "Family":
+    """The family that `settings` belong to, for data of this schema.
+
+    Raises: DataError if the family cannot use such data.
+    """
+    match settings:
+        case CnnSettings():
+            from .cnn.family import Cnn
+
+            return Cnn(schema, settings)
+        case RnnSettings():
+            from .rnn.family import Rnn
+
+            return Rnn(schema, settings)
+        case AutoencoderSettings():
+            from .autoencoder.family import Autoencoder
+
+            return Autoencoder(schema, settings)
+        case GanSettings():
+            from .gan.family import Gan
+
+            return Gan(schema, settings)
+    raise AssertionError(f"{type(settings).__name__} belongs to no family")

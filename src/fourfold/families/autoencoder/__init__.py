@@ -1,0 +1,1 @@
+"""The autoencoder: short codes, and what they decode to."""

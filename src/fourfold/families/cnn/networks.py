@@ -1,0 +1,43 @@
+"""The convolutional networks."""
+
+import torch
+from torch import Tensor, nn
+
+from ..blocks import glorot_
+
+SMALLEST = 10  # a side below this leaves nothing after the classic network's second pooling
+
+
+class Classic(nn.Module):
+    """The source article's network: two convolutions, two poolings, two dense layers.
+
+    121,930 parameters for pictures of 28×28×1 and ten classes.
+    """
+
+    def __init__(self, channels: int, height: int, width: int, classes: int, random: torch.Generator) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 32, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+        )
+        self.head = nn.Sequential(
+            nn.Linear(64 * _side(height) * _side(width), 64),
+            nn.ReLU(),
+            nn.Linear(64, classes),
+        )
+        glorot_(self, random)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, classes) of pictures (n, channels, height, width)."""
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+
+def _side(size: int) -> int:
+    """What the two convolutions and poolings leave of a side of `size` pixels."""
+    return ((size - 2) // 2 - 2) // 2

@@ -1,0 +1,16 @@
+"""Settings of the convolutional network."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from ...settings import Settings
+
+
+class CnnSettings(Settings):
+    """A convolutional network that tells classes of pictures apart."""
+
+    family: ClassVar[str] = "cnn"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"classic": {}}
+
+    preset: Literal["classic"] = "classic"
+    task: Literal["classify"] = "classify"

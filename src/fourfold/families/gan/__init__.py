@@ -1,0 +1,1 @@
+"""The generative adversarial network: new pictures like the given ones."""

@@ -1,0 +1,1 @@
+"""The recurrent network: classes of series of any length."""

@@ -1,0 +1,20 @@
+"""Settings of the recurrent network."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ...settings import Settings
+
+
+class RnnSettings(Settings):
+    """A recurrent network that tells classes of series apart, of any length."""
+
+    family: ClassVar[str] = "rnn"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"classic": {}}
+
+    preset: Literal["classic"] = "classic"
+    task: Literal["classify"] = "classify"
+    hidden_size: int = Field(32, ge=1, description="Units of the recurrent cell.")
+    activation: Literal["relu", "tanh"] = Field("relu", description="Of the recurrent cell.")

@@ -1,0 +1,1 @@
+"""Figures that judge a network: counted on the device, read once at the end."""

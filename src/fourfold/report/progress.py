@@ -1,0 +1,85 @@
+"""Training as it goes: a bar with rate and time left on a terminal, plain lines in a pipe."""
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console as Rich
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+from torch import Tensor
+
+from ..engine.history import Record
+
+
+class Rate(ProgressColumn):
+    """Examples a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.examples_a_step = 1.0
+
+    def render(self, task: Task) -> Text:
+        """The column's text."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed * self.examples_a_step:,.0f} examples/s" if speed else "", style="cyan")
+
+
+class Progress:
+    """Looks on while a network trains, and tells it on standard error."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.live = sys.stderr.isatty() and not quiet
+        self.rate = Rate()
+        self.bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[figures]}"),
+            self.rate,
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Rich(stderr=True),
+            transient=True,
+            disable=not self.live,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def begin(self, epochs: int, steps: int, examples: int) -> None:
+        """Draw the bar."""
+        self.epochs, self.steps = epochs, steps
+        self.rate.examples_a_step = examples / steps
+        if self.live:
+            self.bar.start()
+            self.task = self.bar.add_task("epoch 1", total=epochs * steps, figures="")
+
+    def progress(self, epoch: int, step: int, means: dict[str, float]) -> None:
+        """Move the bar."""
+        done = (epoch - 1) * self.steps + step
+        self.bar.update(self.task, completed=done, description=f"epoch {epoch}/{self.epochs}", figures=_line(means))
+
+    def epoch(self, record: Record) -> None:
+        """A line for the epoch, above the bar."""
+        number = record["epoch"]
+        shown = {name: value for name, value in record.items() if name not in ("epoch", "step", "seconds")}
+        line = f"epoch {number:>{len(str(self.epochs))}}/{self.epochs}  {_line(shown)}  {record['seconds']:.1f} s"
+        if self.live:
+            self.bar.console.print(line, highlight=False)
+            self.bar.update(self.task, completed=number * self.steps)
+        elif not self.quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    def preview(self, epoch: int, pictures: Tensor) -> None:
+        """Pictures are for the run's folder."""
+
+
+def _line(figures: dict[str, float]) -> str:
+    return "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())

@@ -1,0 +1,45 @@
+"""The machine: device, threads, and randomness as a function of integers."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+
+from .errors import UsageError
+
+
+def generator(seed: int, *position: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """Random numbers for one place in a run, such as (seed, "step", 1200).
+
+    The same arguments always give the same numbers, whatever was drawn before: what
+    makes a resumed run equal to one that was never stopped.
+    """
+    text = repr((seed, *position)).encode()
+    digest = hashlib.blake2b(text, digest_size=8).digest()
+    return torch.Generator(device=device).manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where the tensors of a run live."""
+
+    device: torch.device
+
+    @property
+    def name(self) -> str:
+        """The device, as a model's card names it."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+
+
+def start(device: str = "auto", threads: int = 0) -> Runtime:
+    """Choose the device and set the number of threads, once a process.
+
+    Raises: UsageError if a GPU is asked for and there is none.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device = 'cuda': torch finds no GPU here; use --device cpu")
+    return Runtime(torch.device(device))

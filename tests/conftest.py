@@ -1,0 +1,21 @@
+"""What every test starts from: a fixed number of threads, and small data sets made of real ones."""
+
+import pytest
+import torch
+
+from fourfold.data.dataset import Dataset, Request
+from fourfold.data.samples import sample_path
+from fourfold.data.schema import Schema
+from fourfold.data.sources.arrays import read as read_arrays
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    """400 real digits to train on, 100 to choose by, 100 to judge by."""
+    content = read_arrays(sample_path("mnist"), Request())
+    train, test = content.splits["train"], content.splits["test"]
+    schema = Schema(kind="image", shape=(1, 28, 28), classes=content.classes)
+    parts = train.select(torch.arange(400)), train.select(torch.arange(400, 500)), test.select(torch.arange(100))
+    return Dataset(schema, *parts, source="mnist", fingerprint="", held_out={})
