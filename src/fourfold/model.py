@@ -16,6 +16,7 @@ from .data import Arrays, Inputs, are_arrays
 from .data.dataset import Batch, Dataset, Examples, Request, Resident
 from .data.schema import Schema
 from .engine.evaluate import BATCH_SIZE, asking, evaluate, generate
+from .engine.placement import place
 from .errors import DataError, ModelError, UsageError
 from .families.contract import Classifier, Coder, Family, Metrics, Sampler
 from .metrics.reconstruction import error_per_example
@@ -142,8 +143,9 @@ class Model:
         if codes.ndim != 2 or codes.shape[1] != latent_size:
             raise DataError(f"codes of shape {codes.shape}: (n, {latent_size}) is expected")
         with asking(self.networks):
-            parts = torch.as_tensor(codes, dtype=torch.float32).to(self.runtime.device).split(BATCH_SIZE)
-            decoded = torch.cat([self.schema.restore(family.decode(self.networks, part)).cpu() for part in parts])
+            latents = torch.as_tensor(codes, dtype=torch.float32).to(self.runtime.device)
+            parts = [family.decode(self.networks, part).cpu() for part in torch.split(latents, BATCH_SIZE)]
+            decoded = self.schema.restore(torch.cat(parts))
         return decoded.numpy()
 
     def reconstruct(self, inputs: Inputs) -> Array | pl.DataFrame:
@@ -242,8 +244,9 @@ def load(folder: Path, device: str = "auto") -> Model:
     networks = family.build(torch.Generator())
     _fill(folder / modelfile.WEIGHTS, networks, weights)
     runtime = start(device)
-    placed = {name: network.to(runtime.device).eval().requires_grad_(False) for name, network in networks.items()}
-    return Model(family, placed, description.metrics, description.origin, runtime)
+    for network in place(family, networks, runtime).values():
+        network.eval().requires_grad_(False)
+    return Model(family, networks, description.metrics, description.origin, runtime)
 
 
 def _fill(path: Path, networks: dict[str, nn.Module], weights: dict[str, Tensor]) -> None:

@@ -1,6 +1,7 @@
 """The autoencoder against the article's formulas."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -36,7 +37,8 @@ def test_a_reconstruction_is_decoder_of_encoder(schema: Schema) -> None:
                 parameter.uniform_(-1, 1, generator=torch.Generator().manual_seed(2))
     x = torch.rand(4, *schema.shape)
     batch = Batch(x, None, None, torch.arange(4))
-    encoder, decoder = networks["encoder"].layers[1], networks["decoder"].layers[0]  # type: ignore[index]
+    layers: Any = networks["encoder"].layers, networks["decoder"].layers
+    encoder, decoder = layers[0][1], layers[1][0]
     total = 0.0
     for i, example in enumerate(x.flatten(1).tolist()):
         z = [relu(v) for v in affine(encoder.weight.tolist(), example, encoder.bias.tolist())]
@@ -59,7 +61,7 @@ def test_a_reconstruction_is_decoder_of_encoder(schema: Schema) -> None:
 def test_figures_do_not_depend_on_how_the_split_is_cut() -> None:
     family, networks = made(PICTURES)
     x = torch.rand(10, 1, 28, 28)
-    batches = [[Batch(p, None, None, torch.arange(len(p))) for p in x.split(size)] for size in (10, 3)]
+    batches = [[Batch(p, None, None, torch.arange(len(p))) for p in torch.split(x, size)] for size in (10, 3)]
     with torch.inference_mode():
         whole, cut = (family.evaluate(networks, each) for each in batches)
     assert whole == pytest.approx(cut)

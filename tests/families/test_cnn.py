@@ -21,8 +21,8 @@ from .reference import affine, convolution, max_pool, relu, softmax
 CLASSES = tuple("0123456789")
 
 
-def classic(*shape: int, classes: int = 10, seed: int = 0) -> networks.Classic:
-    return networks.Classic(*shape, classes, torch.Generator().manual_seed(seed))
+def classic(channels: int, height: int, width: int, classes: int = 10, seed: int = 0) -> Any:
+    return networks.Classic(channels, height, width, classes, torch.Generator().manual_seed(seed))
 
 
 def test_parameters() -> None:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -72,8 +72,8 @@ def read_inputs(inputs: Inputs, schema: Schema) -> Examples:
     if not are_arrays(inputs) and not inputs:
         raise DataError("no input: name at least one file")
     request = Request.of(schema)
-    several = () if isinstance(inputs, str | Path) or are_arrays(inputs) else inputs
-    contents = [read(each, request) for each in several or [inputs]]  # type: ignore[arg-type]
+    several = [inputs] if isinstance(inputs, str | Path) or are_arrays(inputs) else inputs
+    contents = [read(cast(str | Path | Arrays, each), request) for each in several]
     parts = [part for content in contents for part in content.splits.values()]
     return join(parts)
 

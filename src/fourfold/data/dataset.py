@@ -151,5 +151,5 @@ class Resident:
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """Every example once, as they stand, for judging and predicting."""
-        for index in torch.arange(len(self)).split(batch_size):
+        for index in torch.split(torch.arange(len(self)), batch_size):
             yield self.gather(index)

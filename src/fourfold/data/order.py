@@ -19,4 +19,4 @@ def order(size: int, seed: int, epoch: int) -> Tensor:
 
 def batches(index: Tensor, batch_size: int) -> Iterator[Tensor]:
     """`index` cut into pieces of `batch_size`; the last one may be shorter."""
-    return iter(index.split(batch_size))
+    return iter(torch.split(index, batch_size))

@@ -49,7 +49,7 @@ def hold_out(examples: Examples, share: float, seed: int, name: str) -> tuple[Te
     random = generator(seed, "split", name)
     labels = torch.zeros(len(examples), dtype=torch.int64) if examples.y is None else examples.y
     chosen = torch.zeros(len(examples), dtype=torch.bool)
-    for label in labels.unique().tolist():
+    for label in torch.unique(labels).tolist():
         members = (labels == label).nonzero().squeeze(1)
         taken = min(round(share * len(members)), len(members) - 1)
         chosen[members[torch.randperm(len(members), generator=random)[:taken]]] = True

@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Average:
@@ -17,8 +17,8 @@ class Average:
     def __init__(self, networks: dict[str, nn.Module], decay: float) -> None:
         self.decay = decay
         self.networks = {name: copy.deepcopy(network).requires_grad_(False) for name, network in networks.items()}
-        self._averaged = [p for network in self.networks.values() for p in network.parameters()]
-        self._current = [p for network in networks.values() for p in network.parameters()]
+        self._averaged: list[Tensor] = [p for network in self.networks.values() for p in network.parameters()]
+        self._current: list[Tensor] = [p for network in networks.values() for p in network.parameters()]
         self._buffers = [
             (kept, current)
             for name, network in networks.items()

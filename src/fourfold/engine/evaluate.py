@@ -35,7 +35,7 @@ def evaluate(family: Family, networks: Mapping[str, nn.Module], split: Resident)
 def generate(sampler: Sampler, networks: Mapping[str, nn.Module], latents: Tensor) -> Tensor:
     """Pictures (n, channels, height, width) in [0, 1], on the CPU, from latents (n, latent)."""
     with asking(networks):
-        return torch.cat([sampler.generate(networks, part).cpu() for part in latents.split(BATCH_SIZE)])
+        return torch.cat([sampler.generate(networks, part).cpu() for part in torch.split(latents, BATCH_SIZE)])
 
 
 def scalars(metrics: Metrics) -> dict[str, float]:

@@ -17,6 +17,7 @@ from ..runtime import Runtime, generator
 from .ema import Average
 from .evaluate import evaluate, generate, scalars
 from .history import History, Means, Record
+from .placement import place
 from .step import Stepper
 
 REFRESH = 0.25  # seconds between two looks at the running loss, for those who watch
@@ -84,7 +85,7 @@ class Trainer:
         self.validation = (
             Resident(dataset.validation, dataset.schema, runtime.device) if dataset.validation is not None else None
         )
-        self.networks = self.place(family.build(generator(settings.seed, "weights")))
+        self.networks = place(family, family.build(generator(settings.seed, "weights")), runtime)
         self.average = Average(self.networks, settings.ema) if settings.ema else None
         self.steps = math.ceil(len(self.train) / settings.batch_size)  # an epoch
         self.stepper = Stepper(self.networks, family.phases(), settings, self.steps * settings.epochs)
@@ -104,20 +105,14 @@ class Trainer:
                 self.close_epoch(epoch, self.run_epoch(epoch), time.monotonic() - started)
                 if self.settings.patience and epoch - self.best.epoch >= self.settings.patience:
                     break
-        except torch.OutOfMemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
             raise OutOfMemoryError(
                 f"{self.runtime.name}: out of memory in epoch {epoch} with batches of {self.settings.batch_size}; "
                 f"try --batch-size {max(self.settings.batch_size // 2, 1)}"
             ) from error
         return Outcome(self.kept(), self.best.epoch, epoch, time.monotonic() - started)
-
-    def place(self, networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
-        """The networks on the device, in the memory layout that their kernels like."""
-        layout = torch.channels_last if self.family.channels_last else torch.preserve_format
-        return {
-            name: network.to(device=self.runtime.device, memory_format=layout)  # type: ignore[call-overload]
-            for name, network in networks.items()
-        }
 
     def run_epoch(self, epoch: int) -> Means:
         """All steps of an epoch. Returns: the means of its losses, still on the device."""
@@ -201,3 +196,9 @@ class Trainer:
                 f"epoch {epoch}: {', '.join(wrong)} is no longer a finite number; "
                 f"try --learning-rate {self.settings.learning_rate / 10:g} or --clip 1"
             )
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out; on a CPU torch has only words for that."""
+    words = ("can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)

@@ -47,15 +47,29 @@ class Monitor(NamedTuple):
 
 
 class Family(Protocol):
-    """A family under one schema and one set of settings."""
+    """A family under one schema and one set of settings.
 
-    schema: Schema
-    settings: Settings
-    monitor: Monitor | None
-    channels_last: bool  # its networks are convolutional
+    Making one raises a DataError, telling what would be accepted, if the schema is not for it.
+    """
 
-    def __init__(self, schema: Schema, settings: Any) -> None:
-        """Raises DataError, telling what would be accepted, if the schema is not for it."""
+    @property
+    def schema(self) -> Schema:
+        """What one example is."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """What it is trained with."""
+        ...
+
+    @property
+    def monitor(self) -> Monitor | None:
+        """What tells the best epoch; None if only the last one can be kept."""
+        ...
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether its networks are convolutional, whose kernels like that layout."""
         ...
 
     def build(self, random: torch.Generator) -> dict[str, nn.Module]:
