@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from .data.dataset import Dataset
-from .data.pictures import tile, write_png
+from .data.pictures import write_grid
 from .engine.history import Record
 from .errors import UsageError
 from .settings import Settings
@@ -79,7 +79,7 @@ class Run:
         """Save what the generator makes, as a grid."""
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)
-        write_png(folder / f"epoch-{epoch:04d}.png", tile(pictures.numpy()))
+        write_grid(folder / f"epoch-{epoch:04d}.png", pictures.numpy())
 
 
 def _claim(folder: Path) -> Path:

@@ -58,6 +58,8 @@ def read(data: str | Path | Arrays, request: Request) -> Content:
         if source.matches(path):
             content: Content = source.read(path, request)
             return content
+    if path.is_dir() and not any(path.iterdir()):
+        raise DataError(f"{path}: an empty folder; put pictures, series or tables into it")
     raise DataError(
         f"{path}: no kind of data that is known here; it may be a folder of pictures (in class folders or not), an "
         "IDX folder, .npz, .npy, .ts or .csv"

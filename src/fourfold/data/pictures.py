@@ -21,6 +21,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", 
 LARGEST = 89_478_485  # pixels; beyond it Pillow, too, suspects a decompression bomb
 
 SMALL = 4_096  # bytes
+SEEN = 64  # pixels that a picture takes in a grid if whole enlargement allows it
 
 
 def decode(path: str | os.PathLike[str], channels: int | None = None, size: int | None = None) -> np.ndarray:
@@ -42,7 +43,8 @@ def decode(path: str | os.PathLike[str], channels: int | None = None, size: int 
 def decode_all(paths: Sequence[Path], size: int | None = None, expected: tuple[int, ...] | None = None) -> np.ndarray:
     """Many picture files as uint8 (n, c, h, w), decoded in threads where that is faster, in their order.
 
-    If one is in colour, all become colour. expected: the (c, h, w) that each must have.
+    paths: at least one. If one is in colour, all become colour. expected: the (c, h, w)
+    that each must have.
     Raises: DataError naming the first files that cannot be used and their number, or two
     files of different sizes (at the first such pair, before the rest is decoded).
     """
@@ -83,6 +85,15 @@ def tile(x: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
         top, left = place // columns * (h + gap), place % columns * (w + gap)
         grid[top : top + h, left : left + w] = picture.transpose(1, 2, 0)
     return grid
+
+
+def write_grid(path: str | os.PathLike[str], x: np.ndarray, columns: int | None = None) -> None:
+    """Write many pictures (n, c, h, w) as one PNG, small ones enlarged so that they can be seen.
+
+    The rest is as in `tile`. Raises: StorageError if the file cannot be written.
+    """
+    zoom = max(1, SEEN // max(x.shape[2:]))
+    write_png(path, tile(x.repeat(zoom, axis=2).repeat(zoom, axis=3), columns))
 
 
 def recolour(x: np.ndarray, channels: int) -> np.ndarray:

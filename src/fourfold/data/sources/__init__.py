@@ -79,7 +79,7 @@ def classify(labels: Sequence[str] | None, classes: Sequence[str] | None, names:
     return torch.tensor(y, dtype=torch.int64)
 
 
-def listing(problems: Sequence[str], most: int = 5) -> str:
-    """The first problems, and the number of the others."""
-    rest = [f"and {len(problems) - most} more"] if len(problems) > most else []
-    return "; ".join([*problems[:most], *rest])
+def listing(problems: Sequence[str], most: int = 5, total: int = 0) -> str:
+    """The first problems, and the number of the others; `total`: how many, if not all are given."""
+    rest = max(len(problems), total) - most
+    return "; ".join([*problems[:most], *([f"and {rest} more"] if rest > 0 else [])])

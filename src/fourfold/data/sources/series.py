@@ -80,8 +80,8 @@ def _files(path: Path) -> dict[str, Path]:
         match = NAME.fullmatch(path.name)
         if match is None or match["split"] != "TRAIN":
             return {"train": path}
-        found = _data_sets(path.parent)[match["name"]]
-        return {split: path if split == "train" else found[split] for split in ORDER if split in found}
+        found = _data_sets(path.parent).get(match["name"], {}) | {"train": path}
+        return {split: found[split] for split in ORDER if split in found}
     data_sets = _data_sets(path)
     if len(data_sets) != 1:
         raise DataError(f"{path}: holds {len(data_sets)} data sets ({', '.join(data_sets)}); name one's _TRAIN file")
@@ -150,7 +150,7 @@ def _read_header(path: Path, lines: list[str]) -> _Header:
             case "@univariate" if said == "true":
                 channels = 1
             case "@dimension" | "@dimensions":
-                if not said.isdecimal() or int(said) < 1:
+                if not re.fullmatch(r"[1-9]\d{0,5}", said):
                     raise DataError(f"{path}, row {number}: {tag} needs a number of channels, not {said!r}")
                 channels = int(said)
             case "@classlabel":

@@ -20,6 +20,7 @@ import torch
 
 from ...errors import DataError, nearest
 from ..dataset import Content, Examples, Request
+from ..schema import Schema
 from . import SPLITS, check_kind, classify, entries, known_classes, listing, read_text
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -66,7 +67,8 @@ def read(path: Path, request: Request) -> Content:
     """
     check_kind(path, "table", request)
     tables = {split: _load(file) for split, file in _files(path).items()}
-    plan = _by_schema(tables["train"], request) if request.schema else _by_content(tables["train"], request.target)
+    train, asked = tables["train"], request.target
+    plan = _by_schema(train, request.schema, asked) if request.schema else _by_content(train, asked)
     labels = {split: _labels(table, plan.target) for split, table in tables.items()}
     classes = known_classes(labels["train"], request)
     splits = {split: _examples(table, plan.columns, labels[split], classes) for split, table in tables.items()}
@@ -130,8 +132,9 @@ def _load(path: Path) -> _Table:
 def _header(path: Path, record: list[str]) -> list[str]:
     """The columns' names. Raises: DataError unless each has one of its own."""
     names = [name.strip() for name in record]
-    if pl.Series(names, dtype=pl.String).cast(pl.Float64, strict=False).null_count() == 0:
-        raise DataError(f"{path}, row 1: only numbers, so the header is missing; add a row with the columns' names")
+    numbers = pl.Series(names, dtype=pl.String).cast(pl.Float64, strict=False)
+    if numbers.null_count() == 0 or (numbers != numbers.round()).any():  # 2019 may be a name, 5.1 is none
+        raise DataError(f"{path}, row 1: numbers, so the header is missing; add a row with the columns' names")
     if "" in names:
         raise DataError(
             f"{path}, row 1: column {names.index('') + 1} has no name; name it, or remove it if it counts rows"
@@ -147,10 +150,8 @@ def _header(path: Path, record: list[str]) -> list[str]:
 # Columns
 
 
-def _by_schema(table: _Table, request: Request) -> _Plan:
-    assert request.schema is not None
-    schema = request.schema
-    target = schema.target or request.target
+def _by_schema(table: _Table, schema: Schema, asked: str | None) -> _Plan:
+    target = schema.target or asked
     target = target if target in table.cells else None
     columns = schema.columns or tuple(column for column in table.cells if column != target)
     if len(columns) != schema.shape[0]:
@@ -164,9 +165,7 @@ def _by_content(table: _Table, asked: str | None) -> _Plan:
     texts = [column for column in table.cells if column != asked and table.is_text(column)]
     target = texts.pop() if asked is None and len(texts) == 1 else asked
     if texts:
-        mend = (
-            "name the target with --target, remove or encode the others" if target is None else "remove or encode them"
-        )
+        mend = "remove or encode them" if target else "name the target with --target, remove or encode the others"
         raise DataError(f"{table.path}: columns of text: {listing(texts, 20)}; {mend}")
     columns = tuple(column for column in table.cells if column != target)
     if not columns:
@@ -183,10 +182,9 @@ def _missing(cells: pl.Series) -> pl.Series:
 
 def _refuse(table: _Table, places: Sequence[tuple[int, str]], what: str) -> NoReturn:
     """Raises: DataError with the first places (row, column) and the cells that stand there."""
-    spots = [
-        f"row {table.rows[row]}, column {column!r} ({table.cells[column][row]!r})" for row, column in sorted(places)
-    ]
-    raise DataError(f"{table.path}, {listing(spots)}: {what}; fill these cells or remove their rows")
+    first = sorted(places)[:5]
+    spots = [f"row {table.rows[row]}, column {column!r} ({table.cells[column][row]!r})" for row, column in first]
+    raise DataError(f"{table.path}, {listing(spots, total=len(places))}: {what}; fill these cells or remove their rows")
 
 
 def _examples(
