@@ -2,10 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 
-from .errors import UsageError
+from .errors import UsageError, nearest
+from .settings import Device
 
 
 def generator(seed: int, *position: int | str, device: torch.device | str = "cpu") -> torch.Generator:
@@ -32,10 +34,12 @@ class Runtime:
 
 
 def start(device: str = "auto", threads: int = 0) -> Runtime:
-    """Choose the device and set the number of threads, once a process.
+    """Choose the device ("auto", "cpu" or "cuda") and set the number of CPU threads, 0 for torch's own choice.
 
-    Raises: UsageError if a GPU is asked for and there is none.
+    Raises: UsageError if there is no such device.
     """
+    if device not in get_args(Device):
+        raise UsageError(f"no device {device!r}; {nearest(device, get_args(Device))}")
     if threads:
         torch.set_num_threads(threads)
     if device == "auto":

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import UsageError, nearest
 
+Device = Literal["auto", "cpu", "cuda"]
+
 
 class Settings(BaseModel):
     """What a training depends on besides its data. Abstract: families complete it."""
@@ -46,11 +48,11 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63, description="Decides splits, initial weights, order and noise.")
     epochs: int = Field(5, ge=1, description="Passes over the training split.")
     batch_size: int = Field(32, ge=1, description="Examples a step.")
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd is with Nesterov's momentum.")
     learning_rate: float = Field(1e-3, gt=0, description="Its highest value, after the warm-up.")
     beta1: float = Field(0.9, ge=0, lt=1, description="First moment's decay for adam(w); momentum for sgd.")
     beta2: float = Field(0.999, ge=0, lt=1, description="Second moment's decay for adam(w).")
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, description="Pull of the weights towards zero.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="How the learning rate goes to zero after the warm-up, if it does."
     )
@@ -58,7 +60,7 @@ class Settings(BaseModel):
     clip: float = Field(0.0, ge=0, description="Largest norm of a phase's gradient; 0 leaves it alone.")
     ema: float = Field(0.0, ge=0, lt=1, description="Decay of the averaged weights; 0 turns the average off.")
     patience: int = Field(0, ge=0, description="Epochs without a better validation before stopping; 0 never stops.")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = Field("auto", description="Where to train; 'auto' takes a GPU if there is one.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves torch's own choice.")
 
     def __init__(self, **values: Any) -> None:
@@ -82,6 +84,7 @@ class Settings(BaseModel):
 def read_config(path: Path, settings: type[Settings]) -> dict[str, Any]:
     """The settings that a YAML file gives, by name; their values are checked later.
 
+    A run's own settings.yaml may be given; the data that it names are the command line's to name.
     Raises: UsageError if the file is missing, is not YAML or is not a mapping.
     """
     import yaml  # 20 ms, and most commands read no YAML
@@ -96,7 +99,7 @@ def read_config(path: Path, settings: type[Settings]) -> dict[str, Any]:
         raise UsageError(f"{path}: a mapping of settings is expected, such as 'epochs: 20'")
     if values.pop("family", settings.family) != settings.family:
         raise UsageError(f"{path}: these are settings of another family than {settings.family}")
-    return {key.replace("-", "_"): value for key, value in values.items()}
+    return {key.replace("-", "_"): value for key, value in values.items() if key != "data"}
 
 
 def _describe(error: ValidationError, settings: type[Settings]) -> str:

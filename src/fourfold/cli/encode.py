@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from tyro.conf import Positional
 
+from ..settings import Device
 from .console import Console, Output
 from .write import TABLES, require_suffix, write_frame
 
@@ -18,7 +19,8 @@ class Encode:
     """A folder, a file, or a sample's name; all its splits are encoded."""
     out: str = "codes.npy"
     """The codes alone as .npy (n, latent), or with the inputs' names as .csv or .parquet."""
-    device: str = "auto"
+    device: Device = "auto"
+    """Where to compute; 'auto' takes a GPU if there is one."""
     output: Output = field(default_factory=Output)
 
     def __call__(self, console: Console) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from tyro.conf import Positional
 
+from ..settings import Device
 from .console import Console, Output
 
 
@@ -15,7 +16,8 @@ class Evaluate:
     """A run's folder or a model's."""
     data: Positional[str | None] = None
     """Its test split is judged, or all of it if it has none; the model's own data if not given."""
-    device: str = "auto"
+    device: Device = "auto"
+    """Where to compute; 'auto' takes a GPU if there is one."""
     output: Output = field(default_factory=Output)
 
     def __call__(self, console: Console) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
+from ..settings import Device
 from .console import Console, Output
 from .write import require_suffix, write_pictures
 
@@ -24,7 +25,8 @@ class Generate:
     """The same seed makes the same pictures."""
     out: str = "generated.png"
     """A grid as .png, or an array (n, channels, height, width) as .npy."""
-    device: str = "auto"
+    device: Device = "auto"
+    """Where to compute; 'auto' takes a GPU if there is one."""
     output: Output = field(default_factory=Output)
 
     def __call__(self, console: Console) -> None:

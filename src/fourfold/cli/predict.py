@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from tyro.conf import Positional
 
+from ..settings import Device
 from .console import Console, Output
 from .write import TABLES, require_suffix, write_frame
 
@@ -18,7 +19,8 @@ class Predict:
     """Pictures, folders, .ts, .npz, .npy or CSV files, as the model's own data."""
     out: str | None = None
     """Write every probability to this .csv or .parquet file."""
-    device: str = "auto"
+    device: Device = "auto"
+    """Where to compute; 'auto' takes a GPU if there is one."""
     output: Output = field(default_factory=Output)
 
     def __call__(self, console: Console) -> None:

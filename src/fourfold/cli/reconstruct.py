@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
+from ..settings import Device
 from .console import Console, Output
 from .write import TABLES, require_suffix, write_frame, write_pictures
 
@@ -25,7 +26,8 @@ class Reconstruct:
     """Pictures, folders, .npz, .npy or CSV files, as the model's own data."""
     out: str | None = None
     """Where to write: .png or .npy for pictures, .csv or .parquet for tables."""
-    device: str = "auto"
+    device: Device = "auto"
+    """Where to compute; 'auto' takes a GPU if there is one."""
     output: Output = field(default_factory=Output)
 
     def __call__(self, console: Console) -> None:

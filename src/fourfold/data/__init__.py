@@ -18,7 +18,7 @@ from .schema import Schema, as_floats, moments
 from .sources import arrays, images, series, tables
 from .split import split
 
-SOURCES: tuple[ModuleType, ...] = (arrays, series, tables, images)
+SOURCES: tuple[ModuleType, ...] = (arrays, series, images, tables)  # the first that matches reads
 
 Arrays = np.ndarray[Any, Any] | tuple[np.ndarray[Any, Any], ...]
 Inputs = Arrays | Sequence[str | Path] | str | Path

@@ -53,7 +53,9 @@ def matches(path: Path) -> bool:
 
 
 def read(path: Path, request: Request) -> Content:
-    """The series at `path`: a data set's folder, its _TRAIN file (with those beside it) or any other file.
+    """The series at `path`: a data set's folder, its _TRAIN file or any other file.
+
+    To train, a _TRAIN file brings those beside it; under a schema it stands alone.
 
     Rows shorter than the longest are padded with zeros and lengths are given, in every
     split, unless all rows of all splits are equally long.
@@ -62,7 +64,8 @@ def read(path: Path, request: Request) -> Content:
     """
     check_kind(path, "series", request)
     schema = request.schema
-    files = {split: _read_file(file) for split, file in _files(path).items()}
+    found = {"train": path} if schema and path.is_file() else _files(path)  # a model is asked about this file alone
+    files = {split: _read_file(file) for split, file in found.items()}
     train = files["train"]
     channels = schema.shape[0] if schema else len(train.values[0])
     for rows in files.values():

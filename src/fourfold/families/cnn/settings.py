@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
+from pydantic import Field
+
 from ...settings import Settings
 
 
@@ -12,5 +14,5 @@ class CnnSettings(Settings):
     family: ClassVar[str] = "cnn"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"classic": {}}
 
-    preset: Literal["classic"] = "classic"
-    task: Literal["classify"] = "classify"
+    preset: Literal["classic"] = Field("classic", description="The recipe that stands where no flag does.")
+    task: Literal["classify"] = Field("classify", description="What the network is asked to do.")

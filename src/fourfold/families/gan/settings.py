@@ -20,8 +20,8 @@ class GanSettings(Settings):
         "classic": {"epochs": 50},
     }
 
-    preset: Literal["dcgan", "classic"] = "dcgan"
-    task: Literal["generate"] = "generate"
+    preset: Literal["dcgan", "classic"] = Field("dcgan", description="The recipe that stands where no flag does.")
+    task: Literal["generate"] = Field("generate", description="What the network is asked to do.")
     epochs: int = Field(20, ge=1, description="Passes over the training split.")
     batch_size: int = Field(128, ge=1, description="Examples a step.")
     learning_rate: float = Field(2e-4, gt=0, description="Its highest value, after the warm-up.")

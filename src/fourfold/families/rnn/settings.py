@@ -14,7 +14,7 @@ class RnnSettings(Settings):
     family: ClassVar[str] = "rnn"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"classic": {}}
 
-    preset: Literal["classic"] = "classic"
-    task: Literal["classify"] = "classify"
+    preset: Literal["classic"] = Field("classic", description="The recipe that stands where no flag does.")
+    task: Literal["classify"] = Field("classify", description="What the network is asked to do.")
     hidden_size: int = Field(32, ge=1, description="Units of the recurrent cell.")
     activation: Literal["relu", "tanh"] = Field("relu", description="Of the recurrent cell.")
