@@ -18,7 +18,7 @@ from .modelfile import DESCRIPTION, Origin
 from .report.curves import draw
 from .report.progress import Progress
 from .run import Run
-from .runtime import Runtime, start
+from .runtime import Runtime, keep_freed_memory, start, within_memory
 from .settings import Settings
 
 
@@ -67,8 +67,15 @@ def fit(
 ) -> Model:
     """Train under ready settings, with others looking on: what `train` and the command line share.
 
-    Nothing is written before the data are read and found fit for the family.
+    Nothing is written before the data are read and found fit for the family. Raises: as `train`.
     """
+    smaller = max(settings.batch_size // 2, 1)
+    with within_memory(f"batches of {settings.batch_size} may be too large, try --batch-size {smaller}"):
+        return _fit(settings, source, out, watchers)
+
+
+def _fit(settings: Settings, source: str | Path | Arrays, out: str | Path | None, watchers: Sequence[Watcher]) -> Model:
+    keep_freed_memory()
     runtime = start(settings.device, settings.threads)
     dataset = data.open(source, settings)
     family = families.create(dataset.schema, settings)

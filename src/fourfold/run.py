@@ -11,9 +11,9 @@ from torch import Tensor
 from .data.dataset import Dataset
 from .data.pictures import write_grid
 from .engine.history import Record
-from .errors import UsageError
+from .errors import StorageError, UsageError
 from .settings import Settings
-from .storage import as_json, write_file
+from .storage import append_line, as_json, write_file
 
 
 class Run:
@@ -35,7 +35,10 @@ class Run:
         """
         import yaml  # 20 ms that no other command needs
 
-        run = cls(_claim(Path(out)) if out else _next_free(settings.family, dataset.source))
+        try:
+            run = cls(_claim(Path(out)) if out else _next_free(settings.family, dataset.source))
+        except OSError as error:
+            raise StorageError(f"{error.filename}: cannot be made ({error.strerror})") from error
         values = {"family": settings.family, "data": dataset.source, **settings.model_dump(mode="json")}
         write_file(run.folder / "settings.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
         write_file(run.folder / "schema.json", as_json(dataset.schema.model_dump(mode="json")))
@@ -61,8 +64,7 @@ class Run:
     def log(self, line: str) -> None:
         """Add a line, with the time, to log.txt."""
         stamp = datetime.now().astimezone().isoformat(timespec="seconds")
-        with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
-            file.write(f"{stamp} {line}\n")
+        append_line(self.folder / "log.txt", f"{stamp} {line}")
 
     def begin(self, epochs: int, steps: int, examples: int) -> None:
         """Log what is ahead."""

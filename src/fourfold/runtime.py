@@ -1,12 +1,17 @@
 """The machine: device, threads, and randomness as a function of integers."""
 
+import ctypes
 import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import get_args
 
 import torch
 
-from .errors import UsageError, nearest
+from .errors import OutOfMemoryError, UsageError, nearest
 from .settings import Device
 
 
@@ -47,3 +52,36 @@ def start(device: str = "auto", threads: int = 0) -> Runtime:
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device = 'cuda': torch finds no GPU here; use --device cpu")
     return Runtime(torch.device(device))
+
+
+def keep_freed_memory() -> bool:
+    """Have glibc keep the memory that a step frees, for the next step to take again. Returns: whether it does.
+
+    By default it gives large blocks back to the system and the next step pays for new,
+    zeroed pages. Another allocator (LD_PRELOAD) is left alone; FOURFOLD_MALLOC=default
+    leaves glibc alone. The gain is in docs/log.md.
+    """
+    if not sys.platform.startswith("linux") or os.environ.get("LD_PRELOAD"):
+        return False
+    if os.environ.get("FOURFOLD_MALLOC") == "default":
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
+    m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
+    return mallopt is not None and bool(mallopt(m_mmap_max, 0) and mallopt(m_trim_threshold, -1))
+
+
+@contextmanager
+def within_memory(mend: str) -> Iterator[None]:
+    """Tell that memory ran out in the block as one error that ends with `mend`.
+
+    Raises: OutOfMemoryError.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # On a CPU torch has no error of its own for it, only words.
+        words = ("can't allocate memory", "not enough memory")
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not known and not any(word in str(error) for word in words):
+            raise
+        raise OutOfMemoryError(f"out of memory; {mend}") from error

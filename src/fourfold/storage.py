@@ -52,6 +52,15 @@ def write_file(path: Path, content: str | bytes) -> None:
         raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file. Raises: StorageError if it cannot be written."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
 def as_json(value: Any) -> str:
     """JSON as people read it: indented, with the text as it is."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

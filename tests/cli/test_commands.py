@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def test_train_tells_the_test_figures_and_where_the_run_lies(run: Any, digits: P
     assert spoken.code == 0
     assert "test: loss" in spoken.out
     assert "run: runs/cnn-digits-1" in spoken.out
-    assert spoken.err.count("validation accuracy") == 2
+    assert spoken.err.count("val accuracy") == 2
     document = run("train", "cnn", digits / "digits.npz", "--epochs", "1", "--json").json
     assert document["run"] == "runs/cnn-digits-2"
     assert document["metrics"]["test"]["count"] == 100
@@ -259,6 +260,18 @@ def test_what_cannot_be_written_ends_with_6(run: Any, trained: dict[str, str]) -
     assert run("train", "cnn", "mnist", "--out", "file/run").code == 6
     Path("taken.npy").mkdir()
     assert run("generate", trained["gan"], "--out", "taken.npy").code == 6
+
+
+def test_out_of_memory_ends_with_5(tmp_path: Path) -> None:
+    def little() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+
+    words = [FOURFOLD, "train", "gan", "mnist", "--width", "20000"]
+    ran = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, preexec_fn=little, check=False)
+    assert ran.returncode == 5, ran.stderr
+    assert "out of memory" in ran.stderr
+    assert "--batch-size 64" in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_a_fault_of_ours_is_one_line_and_debug_shows_it(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

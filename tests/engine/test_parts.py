@@ -101,12 +101,14 @@ def test_the_average_is_the_weighted_sum_of_all_weights_so_far() -> None:
     expected = 0.0
     for step, value in enumerate([1.0, 5.0, -2.0, 8.0, 3.0, 7.0, 7.0, 1.0, 0.0, 2.0, 4.0, 9.0]):
         nn.init.constant_(first, value)  # type: ignore[arg-type]
-        network[1].running_mean.fill_(value)  # type: ignore[operator]
+        network[1].running_mean.fill_(-value)  # type: ignore[operator]
+        network[1].num_batches_tracked.fill_(step)  # type: ignore[operator]
         average.update(step)
         decay = min(0.6, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * value
         assert average.networks["n"][0].weight.item() == pytest.approx(expected, rel=1e-5)  # type: ignore[index]
-        assert average.networks["n"][1].running_mean.item() == value  # type: ignore[index]
+        assert average.networks["n"][1].running_mean.item() == pytest.approx(-expected, rel=1e-5)  # type: ignore[index]
+        assert average.networks["n"][1].num_batches_tracked.item() == step  # type: ignore[index]
     assert first.item() == 9.0  # type: ignore[operator]
 
 

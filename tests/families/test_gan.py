@@ -140,7 +140,7 @@ def test_doublings() -> None:
     for size in range(16, 129):
         sizes = nets.doublings(size)
         assert sizes[-1] == size
-        assert 4 <= sizes[0] <= 7
+        assert 3 <= sizes[0] <= 5
         assert all(2 * small - large in (0, 1) for small, large in itertools.pairwise(sizes))
 
 

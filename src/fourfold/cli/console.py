@@ -58,7 +58,7 @@ class Console:
         """A result: the document with --json, else the lines."""
         if self.json:
             print(json.dumps(document, indent=2, ensure_ascii=False))
-        elif not self.quiet or lines:
+        else:
             print("\n".join(lines))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:

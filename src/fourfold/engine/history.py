@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..storage import append_line
+
 Record = dict[str, Any]
 
 
@@ -25,8 +27,7 @@ class History:
         """Add a record, and write it."""
         self.records.append(record)
         if self.path:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            append_line(self.path, json.dumps(record))
 
     @classmethod
     def read(cls, path: Path) -> "History":

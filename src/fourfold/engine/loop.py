@@ -3,17 +3,17 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from ..data.dataset import Dataset, Resident
 from ..data.order import batches, order
-from ..errors import DivergedError, OutOfMemoryError
+from ..errors import DivergedError
 from ..families.contract import Family, Sampler
 from ..runtime import Runtime, generator
+from .best import Best
 from .ema import Average
 from .evaluate import evaluate, generate, scalars
 from .history import History, Means, Record
@@ -46,15 +46,6 @@ class Watcher(Protocol):
         ...
 
 
-@dataclass
-class Best:
-    """The weights of the best epoch so far."""
-
-    epoch: int = 0
-    value: float = math.nan
-    weights: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What a training leaves: networks with the kept weights, and which epoch they are of."""
@@ -82,37 +73,35 @@ class Trainer:
         self.watchers = watchers
         self.history = history
         self.train = Resident(dataset.train, dataset.schema, runtime.device)
-        self.validation = (
-            Resident(dataset.validation, dataset.schema, runtime.device) if dataset.validation is not None else None
-        )
+        held = dataset.validation
+        self.validation = None if held is None else Resident(held, dataset.schema, runtime.device)
         self.networks = place(family, family.build(generator(settings.seed, "weights")), runtime)
         self.average = Average(self.networks, settings.ema) if settings.ema else None
         self.steps = math.ceil(len(self.train) / settings.batch_size)  # an epoch
         self.stepper = Stepper(self.networks, family.phases(), settings, self.steps * settings.epochs)
-        self.best = Best()
+        self.best = Best(family.monitor)
 
     def fit(self) -> Outcome:
         """Train to the end, or until validation has not improved for `patience` epochs.
 
-        Raises: DivergedError if a loss is no longer a number; OutOfMemoryError.
+        Raises: DivergedError if a loss is no longer a number.
         """
         started = time.monotonic()
         for watcher in self.watchers:
             watcher.begin(self.settings.epochs, self.steps, len(self.train))
         epoch = 0
-        try:
-            for epoch in range(1, self.settings.epochs + 1):
-                self.close_epoch(epoch, self.run_epoch(epoch), time.monotonic() - started)
-                if self.settings.patience and epoch - self.best.epoch >= self.settings.patience:
-                    break
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            raise OutOfMemoryError(
-                f"{self.runtime.name}: out of memory in epoch {epoch} with batches of {self.settings.batch_size}; "
-                f"try --batch-size {max(self.settings.batch_size // 2, 1)}"
-            ) from error
-        return Outcome(self.kept(), self.best.epoch, epoch, time.monotonic() - started)
+        for epoch in range(1, self.settings.epochs + 1):
+            self.close_epoch(epoch, self.run_epoch(epoch), time.monotonic() - started)
+            if self.settings.patience and epoch - self.best.epoch >= self.settings.patience:
+                break
+        self.best.restore(self.judged)
+        kept = {name: network.eval().requires_grad_(False) for name, network in self.judged.items()}
+        return Outcome(kept, self.best.epoch, epoch, time.monotonic() - started)
+
+    @property
+    def judged(self) -> dict[str, nn.Module]:
+        """The networks that are judged and kept: the average if there is one."""
+        return self.average.networks if self.average else self.networks
 
     def run_epoch(self, epoch: int) -> Means:
         """All steps of an epoch. Returns: the means of its losses, still on the device."""
@@ -142,49 +131,22 @@ class Trainer:
     def close_epoch(self, epoch: int, means: Means, seconds: float) -> None:
         """Judge the epoch, keep it if it is the best, write it down and show it."""
         figures = means.read()
-        self.require_finite(epoch, figures)
-        record: Record = {"epoch": epoch, "step": epoch * self.steps, **figures}
-        judged = self.average.networks if self.average else self.networks
         if self.validation is not None:
-            metrics = scalars(evaluate(self.family, judged, self.validation))
-            record |= {f"validation_{name}": value for name, value in metrics.items()}
-        record["seconds"] = round(seconds, 3)
-        self.keep(epoch, judged, record)
+            metrics = scalars(evaluate(self.family, self.judged, self.validation))
+            figures |= {f"validation_{name}": value for name, value in metrics.items()}
+        self.require_finite(epoch, figures)
+        record: Record = {"epoch": epoch, "step": epoch * self.steps, **figures, "seconds": round(seconds, 3)}
+        self.best.offer(epoch, record, self.judged)
         self.history.append(record)
         for watcher in self.watchers:
             watcher.epoch(record)
-        if isinstance(self.family, Sampler):
-            self.preview(self.family, epoch, judged)
+        if self.watchers and isinstance(self.family, Sampler):
+            self.preview(self.family, epoch)
 
-    def keep(self, epoch: int, networks: dict[str, nn.Module], record: Record) -> None:
-        """Copy the weights if this epoch is the best; without a validation metric the last one is."""
-        monitor = self.family.monitor
-        value = record.get(f"validation_{monitor.metric}") if monitor else None
-        if value is not None and monitor is not None and self.best.epoch:
-            sign = 1 if monitor.better == "higher" else -1
-            if sign * value <= sign * self.best.value:
-                return
-        weights = {}
-        if value is not None and self.settings.epochs > 1:
-            weights = {
-                name: {key: tensor.clone() for key, tensor in network.state_dict().items()}
-                for name, network in networks.items()
-            }
-        self.best = Best(epoch, math.nan if value is None else value, weights)
-
-    def kept(self) -> dict[str, nn.Module]:
-        """The networks with the weights that were kept, for use, no longer for training."""
-        networks = self.average.networks if self.average else self.networks
-        for name, weights in self.best.weights.items():
-            networks[name].load_state_dict(weights)
-        return {name: network.eval().requires_grad_(False) for name, network in networks.items()}
-
-    def preview(self, sampler: Sampler, epoch: int, networks: dict[str, nn.Module]) -> None:
+    def preview(self, sampler: Sampler, epoch: int) -> None:
         """Show what the generator makes of the latents that it is shown every time."""
-        if not self.watchers:
-            return
         random = generator(self.settings.seed, "preview", device=self.runtime.device)
-        pictures = generate(sampler, networks, sampler.latents(PREVIEWS, random))
+        pictures = generate(sampler, self.judged, sampler.latents(PREVIEWS, random))
         for watcher in self.watchers:
             watcher.preview(epoch, pictures)
 
@@ -196,9 +158,3 @@ class Trainer:
                 f"epoch {epoch}: {', '.join(wrong)} is no longer a finite number; "
                 f"try --learning-rate {self.settings.learning_rate / 10:g} or --clip 1"
             )
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out; on a CPU torch has only words for that."""
-    words = ("can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)

@@ -64,7 +64,8 @@ class Progress:
     def progress(self, epoch: int, step: int, means: dict[str, float]) -> None:
         """Move the bar."""
         done = (epoch - 1) * self.steps + step
-        self.bar.update(self.task, completed=done, description=f"epoch {epoch}/{self.epochs}", figures=_line(means))
+        losses = _line({name: value for name, value in means.items() if name.endswith("loss")})
+        self.bar.update(self.task, completed=done, description=f"epoch {epoch}/{self.epochs}", figures=losses)
 
     def epoch(self, record: Record) -> None:
         """A line for the epoch, above the bar."""
@@ -82,4 +83,7 @@ class Progress:
 
 
 def _line(figures: dict[str, float]) -> str:
-    return "  ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
+    """Figures in a line that a terminal of usual width can show."""
+    short = {"validation": "val", "discriminator": "D", "generator": "G"}
+    named = {" ".join(short.get(word, word) for word in name.split("_")): value for name, value in figures.items()}
+    return "  ".join(f"{name} {value:.4f}" for name, value in named.items())

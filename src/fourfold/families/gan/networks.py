@@ -61,7 +61,7 @@ class ClassicDiscriminator(nn.Module):
 class DcganGenerator(nn.Module):
     """Radford, Metz and Chintala's generator (arXiv 1511.06434) for any square size.
 
-    The side is halved, rounding up, until 7 or less is left; from there each transposed
+    The side is halved, rounding up, until 5 or less is left; from there each transposed
     convolution doubles it again and halves the channels, and what rounding up added is cut off.
     """
 
@@ -117,10 +117,10 @@ def doublings(size: int) -> list[int]:
     """The sides that a generator goes through, each the half of the next one, rounded up.
 
     >>> doublings(28), doublings(50)
-    ([7, 14, 28], [7, 13, 25, 50])
+    ([4, 7, 14, 28], [4, 7, 13, 25, 50])
     """
     sizes = [size]
-    while sizes[0] > 7:
+    while sizes[0] > 5:
         sizes.insert(0, (sizes[0] + 1) // 2)
     return sizes
 

@@ -1,0 +1,43 @@
+"""The best epoch of a training, kept while the training goes on."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from ..families.contract import Monitor
+from .history import Record
+
+
+class Best:
+    """The weights of the best epoch so far by a validation metric; the earlier of two equal ones.
+
+    Without a monitor, or without the metric in a record, the last epoch is the best.
+    """
+
+    def __init__(self, monitor: Monitor | None) -> None:
+        self.monitor = monitor
+        self.epoch = 0
+        self.value: float | None = None
+        self.weights: dict[str, dict[str, Tensor]] = {}
+
+    def offer(self, epoch: int, record: Record, networks: Mapping[str, nn.Module]) -> None:
+        """Copy the weights of an epoch if it is the best."""
+        value = record.get(f"validation_{self.monitor.metric}") if self.monitor else None
+        if value is None:
+            self.epoch = epoch
+        elif self._better(value):
+            self.epoch, self.value = epoch, value
+            self.weights = {
+                name: {key: tensor.clone() for key, tensor in network.state_dict().items()}
+                for name, network in networks.items()
+            }
+
+    def restore(self, networks: Mapping[str, nn.Module]) -> None:
+        """Put the best weights back into the networks."""
+        for name, weights in self.weights.items():
+            networks[name].load_state_dict(weights)
+
+    def _better(self, value: float) -> bool:
+        if self.value is None or self.monitor is None:
+            return True
+        return value > self.value if self.monitor.better == "higher" else value < self.value
