@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .errors import UsageError, nearest
 
@@ -33,6 +33,9 @@ class Settings(BaseModel):
     target: str | None = Field(
         None, description="Column of a table that holds the class; found by itself if just one column is text."
     )
+    group: str | None = Field(
+        None, description="Column of a table whose equal values (a patient, a speaker) no split may tear apart."
+    )
     kind: Literal["auto", "image", "series", "table"] = Field(
         "auto", description="What arrays hold; 'auto' decides by their shape and type."
     )
@@ -43,6 +46,9 @@ class Settings(BaseModel):
         0.1, ge=0, lt=1, description="Share of train held out for validation, where the data bring no such split."
     )
     test: float = Field(0.2, ge=0, lt=1, description="Share held out for the test, where the data bring no such split.")
+    fold: str | None = Field(
+        None, pattern=r"^\d+/\d+$", description="Test on one of several folds, such as 3/10, in place of a share."
+    )
 
     # Training
     seed: int = Field(0, ge=0, lt=2**63, description="Decides splits, initial weights, order and noise.")
@@ -68,6 +74,13 @@ class Settings(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise UsageError(_describe(error, type(self))) from None
+
+    @field_validator("fold")
+    @classmethod
+    def _within(cls, fold: str | None) -> str | None:
+        if fold and not 1 <= int(fold.split("/")[0]) <= int(fold.split("/")[1]) >= 2:
+            raise ValueError("the third of ten folds is written 3/10")
+        return fold
 
     @classmethod
     def resolve(cls, preset: str | None = None, **values: Any) -> Self:

@@ -14,9 +14,10 @@ from fourfold import data
 from fourfold.data.dataset import Content, Dataset, Examples, Resident
 from fourfold.data.samples import SAMPLES
 from fourfold.data.schema import Schema, moments
-from fourfold.data.split import hold_out, split
-from fourfold.errors import DataError
+from fourfold.data.split import fold, groups, hold_out, split
+from fourfold.errors import DataError, UsageError
 from fourfold.families import settings_of
+from fourfold.settings import Settings
 
 CPU = torch.device("cpu")
 
@@ -30,29 +31,77 @@ def labelled(counts: list[int]) -> Examples:
     return Examples(torch.rand(len(y), 3), [str(i) for i in range(len(y))], y)
 
 
+def settings_with(**values: Any) -> Settings:
+    return settings_of("cnn").resolve(**values)
+
+
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.floats(0.01, 0.9), st.integers(0, 2**62))
 def test_every_class_is_held_out_in_its_share(counts: list[int], share: float, seed: int) -> None:
     examples = labelled(counts)
-    inside, outside = hold_out(examples, share, seed, "test")
-    assert sorted([*inside.tolist(), *outside.tolist()]) == list(range(len(examples)))
+    outside = hold_out(groups(examples, seed, "test"), share)
     assert examples.y is not None
     for label, count in enumerate(counts):
-        held = int((examples.y[outside] == label).sum())
+        held = int((examples.y[torch.tensor(outside, dtype=torch.int64)] == label).sum())
         assert held == min(round(share * count), count - 1)
-    again = hold_out(examples, share, seed, "test")
-    assert torch.equal(again[1], outside)
+    assert hold_out(groups(examples, seed, "test"), share) == outside
 
 
 @settings(deadline=None)
 @given(st.integers(20, 200), st.floats(0, 0.5), st.floats(0, 0.5), st.integers(0, 1000))
 def test_splits_share_no_example_and_lose_none(size: int, validation: float, test: float, seed: int) -> None:
     whole = labelled([size, size // 2])
-    parts, cut = split(Content("table", {"train": whole}), seed, validation, test)
+    asked = settings_with(seed=seed, validation=validation, test=test)
+    parts, cut = split(Content("table", {"train": whole}), asked)
     names = [set(part.names) for part in parts.values()]
     assert all(not a & b for a, b in itertools.combinations(names, 2))
     assert set().union(*names) == set(whole.names)
     for name, places in cut.items():
         assert [whole.names[i] for i in places] == list(parts[name].names)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 25), min_size=1, max_size=3), st.integers(2, 6))
+def test_folds_share_nothing_and_are_everything(counts: list[int], total: int) -> None:
+    queues = groups(labelled(counts), 0, "test")
+    folds = [fold(queues, f"{number}/{total}") for number in range(1, total + 1)]
+    assert sorted(itertools.chain(*folds)) == list(range(sum(counts)))
+    assert max(map(len, folds)) - min(map(len, folds)) <= 1
+
+
+def test_a_fold_is_the_test_split(tmp_path: Path) -> None:
+    sizes = [len(part) for which in ("1/5", "2/5") if (part := opened("cancer", fold=which).test) is not None]
+    assert sizes == [114, 114]
+    with pytest.raises(DataError, match="--fold: the data bring a test split of their own"):
+        opened("mnist", fold="1/5")
+    for wrong in ("0/5", "6/5", "1/1", "a"):
+        with pytest.raises(UsageError, match="fold = "):
+            settings_with(fold=wrong)
+
+
+def test_the_order_of_examples_does_not_matter() -> None:
+    whole = labelled([50, 30])
+    mixed = whole.select(torch.randperm(80))
+    for name in ("test", "validation"):
+        sides = [split(Content("table", {"train": part}), settings_with())[0][name] for part in (whole, mixed)]
+        assert set(sides[0].names) == set(sides[1].names)
+
+
+def test_equal_examples_and_groups_stay_together(tmp_path: Path) -> None:
+    x = torch.rand(30, 3).repeat(4, 1)
+    parts, _ = split(Content("table", {"train": Examples(x, [str(i % 30) for i in range(120)])}), settings_with())
+    sides = [set(part.names) for part in parts.values()]
+    assert all(not a & b for a, b in itertools.combinations(sides, 2))
+    rows = "\n".join(f"{i}.5,{i % 7},p{i // 6}" for i in range(120))
+    (tmp_path / "visits.csv").write_text(f"a,b,patient\n{rows}\n")
+    dataset = opened(tmp_path / "visits.csv", group="patient")
+    assert dataset.schema.columns == ("a", "b")
+    patients = [set(part.groups or ()) for part in dataset.splits.values()]
+    assert sum(map(len, patients)) == 20
+    assert len(set().union(*patients)) == 20
+    with pytest.raises(DataError, match="no column 'patien'; did you mean 'patient'"):
+        opened(tmp_path / "visits.csv", group="patien")
+    with pytest.raises(DataError, match="no column 'speaker' to group by"):
+        opened("vowels", "rnn", group="speaker")
 
 
 def test_splits_that_the_data_bring_stay_as_they_are() -> None:

@@ -29,9 +29,11 @@ def open(data: str | Path | Arrays, settings: Settings) -> Dataset:
 
     Raises: DataError, naming the file and the row, if it cannot be used as it is.
     """
-    request = Request(kind=settings.kind, target=settings.target, size=settings.size)
+    request = Request(kind=settings.kind, target=settings.target, group=settings.group, size=settings.size)
     content = read(data, request)
-    parts, held_out = split(content, settings.seed, settings.validation, settings.test)
+    if settings.group and content.splits["train"].groups is None:
+        raise DataError(f"{source_name(data)}: no column {settings.group!r} to group by; --group is for tables")
+    parts, held_out = split(content, settings)
     schema = fit(content, parts["train"], settings)
     require_all_classes(schema, parts["train"])
     return Dataset(

@@ -18,13 +18,15 @@ class Examples:
     (n, time, channels) float32, zero past their lengths; tables (n, columns) float32.
     lengths: int64 (n,), None unless the series differ in length. y: int64 (n,), indices
     into the classes, None without labels. names: where each example came from, for
-    messages and tables.
+    messages and tables. groups: what must not be torn apart by a split (a speaker, a
+    patient), by name.
     """
 
     x: Tensor
     names: Sequence[str]
     y: Tensor | None = None
     lengths: Tensor | None = None
+    groups: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -35,6 +37,7 @@ class Examples:
             self,
             x=self.x[index],
             names=[self.names[i] for i in index.tolist()],
+            groups=None if self.groups is None else [self.groups[i] for i in index.tolist()],
             y=None if self.y is None else self.y[index],
             lengths=None if self.lengths is None else self.lengths[index],
         )
@@ -65,6 +68,7 @@ class Request:
 
     kind: Kind | Literal["auto"] = "auto"
     target: str | None = None
+    group: str | None = None
     size: int | None = None
     schema: Schema | None = None
 

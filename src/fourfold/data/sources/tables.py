@@ -48,10 +48,11 @@ class _Table:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which columns are x, in order, and which is the target."""
+    """Which columns are x, in order, which is the target and which tells the group."""
 
     columns: tuple[str, ...]
     target: str | None
+    group: str | None = None
 
 
 def matches(path: Path) -> bool:
@@ -67,11 +68,11 @@ def read(path: Path, request: Request) -> Content:
     """
     check_kind(path, "table", request)
     tables = {split: _load(file) for split, file in _files(path).items()}
-    train, asked = tables["train"], request.target
-    plan = _by_schema(train, request.schema, asked) if request.schema else _by_content(train, asked)
+    train = tables["train"]
+    plan = _by_schema(train, request.schema, request.target) if request.schema else _by_content(train, request)
     labels = {split: _labels(table, plan.target) for split, table in tables.items()}
     classes = known_classes(labels["train"], request)
-    splits = {split: _examples(table, plan.columns, labels[split], classes) for split, table in tables.items()}
+    splits = {split: _examples(table, plan, labels[split], classes) for split, table in tables.items()}
     return Content("table", splits, classes, plan.columns, plan.target)
 
 
@@ -159,18 +160,21 @@ def _by_schema(table: _Table, schema: Schema, asked: str | None) -> _Plan:
     return _Plan(columns, target)
 
 
-def _by_content(table: _Table, asked: str | None) -> _Plan:
-    if asked is not None and asked not in table.cells:
-        raise DataError(f"{table.path}: no column {asked!r}; {nearest(asked, table.cells)}")
-    texts = [column for column in table.cells if column != asked and table.is_text(column)]
-    target = texts.pop() if asked is None and len(texts) == 1 else asked
+def _by_content(table: _Table, request: Request) -> _Plan:
+    asked = [column for column in (request.target, request.group) if column is not None]
+    for column in asked:
+        if column not in table.cells:
+            raise DataError(f"{table.path}: no column {column!r}; {nearest(column, table.cells)}")
+    texts = [column for column in table.cells if column not in asked and table.is_text(column)]
+    target = texts.pop() if request.target is None and len(texts) == 1 else request.target
     if texts:
         mend = "remove or encode them" if target else "name the target with --target, remove or encode the others"
         raise DataError(f"{table.path}: columns of text: {listing(texts, 20)}; {mend}")
-    columns = tuple(column for column in table.cells if column != target)
+    columns = tuple(column for column in table.cells if column not in (target, request.group))
     if not columns:
-        raise DataError(f"{table.path}: no column beside the target {target!r}")
-    return _Plan(columns, target)
+        group = f" and the group {request.group!r}" if request.group else ""
+        raise DataError(f"{table.path}: no column beside the target {target!r}{group}")
+    return _Plan(columns, target, request.group)
 
 
 # Cells
@@ -187,11 +191,14 @@ def _refuse(table: _Table, places: Sequence[tuple[int, str]], what: str) -> NoRe
     raise DataError(f"{table.path}, {listing(spots, total=len(places))}: {what}; fill these cells or remove their rows")
 
 
-def _examples(
-    table: _Table, columns: tuple[str, ...], labels: list[str] | None, classes: tuple[str, ...] | None
-) -> Examples:
+def _examples(table: _Table, plan: _Plan, labels: list[str] | None, classes: tuple[str, ...] | None) -> Examples:
     names = [f"{table.path}, row {row}" for row in table.rows]
-    return Examples(torch.from_numpy(_values(table, columns)), names, classify(labels, classes, names))
+    return Examples(
+        x=torch.from_numpy(_values(table, plan.columns)),
+        names=names,
+        y=classify(labels, classes, names),
+        groups=table.cells[plan.group].to_list() if plan.group in table.cells else None,
+    )
 
 
 def _values(table: _Table, columns: tuple[str, ...]) -> np.ndarray:
