@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tyro.conf import Positional
-
-from ..settings import Device
+from .arguments import Computing, DataPlace, ModelPlace
 from .console import Console, Output
 from .write import TABLES, require_suffix, write_frame
 
@@ -13,14 +11,11 @@ from .write import TABLES, require_suffix, write_frame
 class Encode:
     """Write an autoencoder's codes of data."""
 
-    model: Positional[str]
-    """A run's folder or a model's."""
-    data: Positional[str]
-    """A folder, a file, or a sample's name; all its splits are encoded."""
+    model: ModelPlace
+    data: DataPlace
     out: str = "codes.npy"
     """The codes alone as .npy (n, latent), or with the inputs' names as .csv or .parquet."""
-    device: Device = "auto"
-    """Where to compute; 'auto' takes a GPU if there is one."""
+    device: Computing = "auto"
     output: Output = field(default_factory=Output)
 
     def __call__(self, console: Console) -> None:

@@ -1,10 +1,11 @@
 """`fourfold evaluate`: how good a model is."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
-from ..settings import Device
+from .arguments import Computing, ModelPlace
 from .console import Console, Output
 
 
@@ -12,12 +13,10 @@ from .console import Console, Output
 class Evaluate:
     """Judge a model on test data."""
 
-    model: Positional[str]
-    """A run's folder or a model's."""
-    data: Positional[str | None] = None
+    model: ModelPlace
+    data: Positional[Annotated[str | None, arg(metavar="[DATA]")]] = None
     """Its test split is judged, or all of it if it has none; the model's own data if not given."""
-    device: Device = "auto"
-    """Where to compute; 'auto' takes a GPU if there is one."""
+    device: Computing = "auto"
     output: Output = field(default_factory=Output)
 
     def __call__(self, console: Console) -> None:

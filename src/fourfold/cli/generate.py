@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import tyro
-from tyro.conf import Positional
 
-from ..settings import Device
+from .arguments import Computing, ModelPlace
 from .console import Console, Output
 from .write import require_suffix, write_pictures
 
@@ -17,16 +16,14 @@ FORMATS = {".png": "one grid", ".npy": "an array"}
 class Generate:
     """Make new pictures with a gan."""
 
-    model: Positional[str]
-    """A run's folder or a model's."""
+    model: ModelPlace
     count: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
     """How many."""
     seed: int = 0
     """The same seed makes the same pictures."""
     out: str = "generated.png"
     """A grid as .png, or an array (n, channels, height, width) as .npy."""
-    device: Device = "auto"
-    """Where to compute; 'auto' takes a GPU if there is one."""
+    device: Computing = "auto"
     output: Output = field(default_factory=Output)
 
     def __call__(self, console: Console) -> None:

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tyro.conf import Positional
-
-from ..settings import Device
+from .arguments import Computing, InputPlaces, ModelPlace
 from .console import Console, Output
 from .write import TABLES, require_suffix, write_frame
 
@@ -13,14 +11,11 @@ from .write import TABLES, require_suffix, write_frame
 class Predict:
     """Name the classes of inputs, with probabilities."""
 
-    model: Positional[str]
-    """A run's folder or a model's."""
-    inputs: Positional[tuple[str, ...]]
-    """Pictures, folders, .ts, .npz, .npy or CSV files, as the model's own data."""
+    model: ModelPlace
+    inputs: InputPlaces
     out: str | None = None
     """Write every probability to this .csv or .parquet file."""
-    device: Device = "auto"
-    """Where to compute; 'auto' takes a GPU if there is one."""
+    device: Computing = "auto"
     output: Output = field(default_factory=Output)
 
     def __call__(self, console: Console) -> None:

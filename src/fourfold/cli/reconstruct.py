@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tyro.conf import Positional
-
-from ..settings import Device
+from .arguments import Computing, InputPlaces, ModelPlace
 from .console import Console, Output
 from .write import TABLES, require_suffix, write_frame, write_pictures
 
@@ -20,14 +18,11 @@ COLUMNS, ROWS = 16, 4  # of the grid
 class Reconstruct:
     """Encode inputs, decode them again, and tell the error of each."""
 
-    model: Positional[str]
-    """A run's folder or a model's."""
-    inputs: Positional[tuple[str, ...]]
-    """Pictures, folders, .npz, .npy or CSV files, as the model's own data."""
+    model: ModelPlace
+    inputs: InputPlaces
     out: str | None = None
     """Where to write: .png or .npy for pictures, .csv or .parquet for tables."""
-    device: Device = "auto"
-    """Where to compute; 'auto' takes a GPU if there is one."""
+    device: Computing = "auto"
     output: Output = field(default_factory=Output)
 
     def __call__(self, console: Console) -> None:

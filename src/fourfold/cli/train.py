@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import tyro
-from tyro.conf import Positional
 
 from ..errors import UsageError
 from ..families import FAMILIES, settings_of
 from ..settings import Settings, read_config
+from .arguments import DataPlace
 from .console import Command, Console, Output
 from .parse import parse
 
@@ -22,8 +22,7 @@ S = TypeVar("S", bound=Settings)
 class Train(Generic[S]):
     """Train a network on data: fourfold train FAMILY DATA."""
 
-    data: Positional[str]
-    """A folder, a file, or a sample's name."""
+    data: DataPlace
     settings: S
     out: str | None = None
     """The run's folder; runs/FAMILY-DATA-N if not given."""
