@@ -9,6 +9,7 @@ from typing import Any
 from . import __version__, data, families, model
 from .data import Arrays
 from .data.dataset import Dataset, Resident
+from .data.duplicates import require_apart
 from .engine.evaluate import evaluate
 from .engine.history import History
 from .engine.loop import Outcome, Trainer, Watcher
@@ -67,7 +68,7 @@ def fit(
 ) -> Model:
     """Train under ready settings, with others looking on: what `train` and the command line share.
 
-    Nothing is written before the data are read and found fit for the family. Raises: as `train`.
+    Nothing is written before the data are read and all that training needs is made. Raises: as `train`.
     """
     smaller = max(settings.batch_size // 2, 1)
     with within_memory(f"batches of {settings.batch_size} may be too large, try --batch-size {smaller}"):
@@ -78,10 +79,12 @@ def _fit(settings: Settings, source: str | Path | Arrays, out: str | Path | None
     keep_freed_memory()
     runtime = start(settings.device, settings.threads)
     dataset = data.open(source, settings)
+    if settings.allow != "duplicates":
+        require_apart(dataset)
     family = families.create(dataset.schema, settings)
+    trainer = Trainer(family, dataset, runtime)
     run = Run.create(out, settings, dataset)
-    history = History(run.history)
-    outcome = Trainer(family, dataset, runtime, history, [run, *watchers]).fit()
+    outcome = trainer.fit(History(run.history), [run, *watchers])
     splits = {
         name: evaluate(family, outcome.networks, Resident(part, dataset.schema, runtime.device))
         for name, part in dataset.splits.items()
@@ -89,7 +92,7 @@ def _fit(settings: Settings, source: str | Path | Arrays, out: str | Path | None
     }
     trained = Model(family, outcome.networks, splits, origin(dataset, outcome, runtime), runtime, dataset, run.folder)
     trained.save(run.model)
-    draw(history.records, run.plots / "history.png")
+    draw(trainer.history.records, run.plots / "history.png")
     return trained
 
 

@@ -49,11 +49,17 @@ class Settings(BaseModel):
     fold: str | None = Field(
         None, pattern=r"^\d+/\d+$", description="Test on one of several folds, such as 3/10, in place of a share."
     )
+    allow: Literal["nothing", "duplicates"] = Field(
+        "nothing", description="'duplicates' trains although examples of the test split are in train."
+    )
 
     # Training
     seed: int = Field(0, ge=0, lt=2**63, description="Decides splits, initial weights, order and noise.")
     epochs: int = Field(5, ge=1, description="Passes over the training split.")
     batch_size: int = Field(32, ge=1, description="Examples a step.")
+    augment: str = Field(
+        "none", description="'none', 'default' for what suits the data, or names parted by commas: rotate,cutout."
+    )
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="sgd is with Nesterov's momentum.")
     learning_rate: float = Field(1e-3, gt=0, description="Its highest value, after the warm-up.")
     beta1: float = Field(0.9, ge=0, lt=1, description="First moment's decay for adam(w); momentum for sgd.")

@@ -142,3 +142,19 @@ def test_an_input_that_the_model_cannot_take_is_named(
     make()
     assert main(["predict", "run", "x.png"]) == 3
     assert message in capsys.readouterr().err
+
+
+def test_a_test_split_that_was_trained_on_is_refused_unless_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
+    y = np.arange(40) % 2
+    np.savez("d.npz", x_train=x[:30], y_train=y[:30], x_test=np.concatenate([x[30:], x[7:8]]), y_test=y[29:])
+    words = ["train", "cnn", "d.npz", "--epochs", "1", "--quiet", "--validation", "0"]
+    assert main(words) == 3
+    told = capsys.readouterr().err
+    assert "1 examples of test that are in train too, such as d.npz:x_test[10] = d.npz:x_train[7]" in told
+    assert "--allow duplicates" in told
+    assert not Path("runs").exists()
+    assert main([*words, "--allow", "duplicates"]) == 0

@@ -270,7 +270,7 @@ def test_out_of_memory_ends_with_5(tmp_path: Path) -> None:
     ran = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, preexec_fn=little, check=False)
     assert ran.returncode == 5, ran.stderr
     assert "out of memory" in ran.stderr
-    assert "--batch-size 64" in ran.stderr
+    assert "--batch-size 32" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

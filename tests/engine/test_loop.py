@@ -14,7 +14,7 @@ from fourfold.data.dataset import Dataset
 from fourfold.data.order import order
 from fourfold.engine.history import History, Record
 from fourfold.engine.loop import Outcome, Trainer
-from fourfold.errors import DivergedError
+from fourfold.errors import DivergedError, UsageError
 from fourfold.families import create, settings_of
 from fourfold.runtime import generator, start
 
@@ -26,9 +26,9 @@ SMALL = {
 }
 
 
-def trainer(dataset: Dataset, family: str, watchers: Any = (), **settings: Any) -> Trainer:
+def trainer(dataset: Dataset, family: str, **settings: Any) -> Trainer:
     made = create(dataset.schema, settings_of(family).resolve(**{**SMALL[family], **settings}))
-    return Trainer(made, dataset, start("cpu"), History(), watchers)
+    return Trainer(made, dataset, start("cpu"))
 
 
 def weights(outcome: Outcome) -> dict[str, Tensor]:
@@ -90,8 +90,8 @@ def test_the_seed_decides_everything(digits: Dataset, family: str) -> None:
 def test_looking_on_changes_nothing(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fourfold.engine.loop.REFRESH", 0.0)
     onlooker = Onlooker(live=True)
-    seen, unseen = trainer(digits, "gan", [onlooker]), trainer(digits, "gan")
-    assert equal(seen.fit(), unseen.fit())
+    seen, unseen = trainer(digits, "gan"), trainer(digits, "gan")
+    assert equal(seen.fit(watchers=[onlooker]), unseen.fit())
     records = [[{**record, "seconds": 0} for record in one.history] for one in (seen, unseen)]
     assert records[0] == records[1]
     kinds = [event[0] for event in onlooker.told]
@@ -101,16 +101,15 @@ def test_looking_on_changes_nothing(digits: Dataset, monkeypatch: pytest.MonkeyP
 
 def test_a_preview_shows_the_same_latents_every_time(digits: Dataset) -> None:
     onlooker = Onlooker()
-    still = trainer(digits, "gan", [onlooker], epochs=2, learning_rate=1e-30)
-    still.fit()
+    still = trainer(digits, "gan", epochs=2, learning_rate=1e-30)
+    still.fit(watchers=[onlooker])
     first, second = (event[2] for event in onlooker.told if event[0] == "preview")
     torch.testing.assert_close(first, second, atol=0.05, rtol=0)  # only the norms' moments moved
 
 
 def test_the_history_is_one_record_an_epoch(digits: Dataset, tmp_path: Path) -> None:
     one = trainer(digits, "cnn")
-    one.history = History(tmp_path / "history.jsonl")
-    one.fit()
+    one.fit(History(tmp_path / "history.jsonl"))
     records = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records] == [1, 2]
     assert [record["step"] for record in records] == [7, 14]
@@ -164,7 +163,7 @@ def test_the_average_is_what_is_judged_and_kept(digits: Dataset) -> None:
     outcome = one.fit()
     assert one.average is not None
     assert outcome.networks is one.average.networks or equal(outcome, replace(outcome, networks=one.average.networks))
-    assert not equal(outcome, trainer(digits, "gan").fit())
+    assert not equal(outcome, trainer(digits, "gan", ema=0.0).fit())
 
 
 @pytest.mark.parametrize("family", ["cnn", "gan"])
@@ -177,3 +176,24 @@ def test_networks_come_out_ready_to_be_asked(digits: Dataset) -> None:
     for network in trainer(digits, "gan").fit().networks.values():
         assert not network.training
         assert not any(p.requires_grad for p in network.parameters())
+
+
+@pytest.mark.parametrize("family", ["cnn", "rnn", "autoencoder"])
+def test_augmentation_is_part_of_what_the_seed_decides(digits: Dataset, family: str) -> None:
+    plain = trainer(digits, family).fit()
+    varied, again = (trainer(digits, family, augment="default,cutout").fit() for _ in range(2))
+    assert equal(varied, again)
+    assert not equal(varied, plain)
+
+
+def test_mixed_labels_reach_the_loss(digits: Dataset) -> None:
+    mixed = trainer(digits, "cnn", augment="mixup,cutmix")
+    mixed.fit()
+    assert mixed.history.records[0]["loss"] > 0
+
+
+def test_an_augmentation_that_does_not_suit_is_refused_before_anything_is_made(digits: Dataset) -> None:
+    with pytest.raises(UsageError, match="augment = 'rotat': unknown; did you mean 'rotate'"):
+        trainer(digits, "cnn", augment="rotat")
+    with pytest.raises(UsageError, match="a gan would learn to make pictures"):
+        trainer(digits, "gan", augment="default")

@@ -3,6 +3,7 @@
 Nothing here imports torch before a command needs it, so that help comes at once.
 """
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -14,6 +15,7 @@ from .console import Command, Console
 from .encode import Encode
 from .evaluate import Evaluate
 from .generate import Generate
+from .inspect import Inspect
 from .parse import parse
 from .predict import Predict
 from .reconstruct import Reconstruct
@@ -27,12 +29,16 @@ COMMANDS: dict[str, type[Command]] = {
     "generate": Generate,
     "encode": Encode,
     "reconstruct": Reconstruct,
+    "inspect": Inspect,
     "samples": Samples,
 }
 
 
 def entry() -> NoReturn:
     """The `fourfold` command."""
+    for stream in (sys.stdout, sys.stderr):  # a file's name may be no valid text, and is to be shown all the same
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))
 
 

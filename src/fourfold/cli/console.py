@@ -68,17 +68,18 @@ class Console:
             print("\n".join("\t".join(row) for row in [list(columns), *texts]))
             return
         from rich.console import Console as Rich
+        from rich.markup import escape  # a file may be named [bold]
         from rich.table import Table
 
         table = Table(title=title or None, title_justify="left", header_style="bold")
         for i, column in enumerate(columns):
             numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
-            table.add_column(column, justify="right" if numeric else "left")
+            table.add_column(escape(column), justify="right" if numeric else "left")
         for row in texts[:LONGEST]:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         Rich().print(table)
         if len(texts) > LONGEST:
-            self.say(f"… and {len(texts) - LONGEST} more; --out FILE.csv writes all")
+            self.say(f"… and {len(texts) - LONGEST} more; --json gives all")
 
     def frame(self, frame: "pl.DataFrame", columns: Sequence[str]) -> None:
         """Rows of a data frame: all of it as JSON records, or some columns as a table."""

@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def require_suffix(out: str, formats: Mapping[str, str]) -> Path:
-    """The path `out`, if its suffix is one of `formats` (suffix: meaning).
+def require_suffix(out: str, formats: Mapping[str, str], flag: str = "--out") -> Path:
+    """The path `out` that `flag` gives, if its suffix is one of `formats` (suffix: meaning).
 
     Raises: UsageError, naming what can be written.
     """
     path = Path(out)
     if path.suffix.lower() not in formats:
         raise UsageError(
-            f"--out {out}: {', '.join(f'{suffix} ({what})' for suffix, what in formats.items())} can be written"
+            f"{flag} {out}: {', '.join(f'{suffix} ({what})' for suffix, what in formats.items())} can be written"
         )
     if path.parent != Path() and not path.parent.is_dir():
-        raise UsageError(f"--out {out}: there is no folder {path.parent}")
+        raise UsageError(f"{flag} {out}: there is no folder {path.parent}")
     return path
 
 

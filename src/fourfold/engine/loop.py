@@ -8,6 +8,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from ..data.augment import Augmentation, asked
 from ..data.dataset import Dataset, Resident
 from ..data.order import batches, order
 from ..errors import DivergedError
@@ -59,33 +60,28 @@ class Outcome:
 class Trainer:
     """One training. `fit` is a ladder of small steps, each of which can be read alone."""
 
-    def __init__(
-        self,
-        family: Family,
-        dataset: Dataset,
-        runtime: Runtime,
-        history: History,
-        watchers: Sequence[Watcher] = (),
-    ) -> None:
+    def __init__(self, family: Family, dataset: Dataset, runtime: Runtime) -> None:
         self.family = family
         self.settings = settings = family.settings
         self.runtime = runtime
-        self.watchers = watchers
-        self.history = history
+        self.history = History()
+        self.watchers: Sequence[Watcher] = ()
         self.train = Resident(dataset.train, dataset.schema, runtime.device)
         held = dataset.validation
         self.validation = None if held is None else Resident(held, dataset.schema, runtime.device)
         self.networks = place(family, family.build(generator(settings.seed, "weights")), runtime)
         self.average = Average(self.networks, settings.ema) if settings.ema else None
         self.steps = math.ceil(len(self.train) / settings.batch_size)  # an epoch
+        self.augmentation = Augmentation(asked(settings.augment, dataset.schema), dataset.schema)
         self.stepper = Stepper(self.networks, family.phases(), settings, self.steps * settings.epochs)
         self.best = Best(family.monitor)
 
-    def fit(self) -> Outcome:
+    def fit(self, history: History | None = None, watchers: Sequence[Watcher] = ()) -> Outcome:
         """Train to the end, or until validation has not improved for `patience` epochs.
 
-        Raises: DivergedError if a loss is no longer a number.
+        history: where the epochs are written down. Raises: DivergedError if a loss is no longer a number.
         """
+        self.history, self.watchers = history or self.history, watchers
         started = time.monotonic()
         for watcher in self.watchers:
             watcher.begin(self.settings.epochs, self.steps, len(self.train))
@@ -112,7 +108,8 @@ class Trainer:
         live = any(watcher.live for watcher in self.watchers)
         for step, piece in enumerate(batches(index, self.settings.batch_size)):
             random = generator(self.settings.seed, "step", first + step, device=self.runtime.device)
-            means.add(self.stepper(self.train.gather(piece), first + step, random), len(piece))
+            batch = self.augmentation.apply(self.train.gather(piece), self.settings.seed, first + step)
+            means.add(self.stepper(batch, first + step, random), len(piece))
             if self.average:
                 self.average.update(first + step)
             if live and time.monotonic() - seen > REFRESH:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ...data.dataset import Batch
 from ...data.schema import Schema
-from ...errors import DataError
+from ...errors import DataError, UsageError
 from ...runtime import generator
 from ..contract import Metrics, Monitor, Networks, Phase
 from . import networks as nets
@@ -33,6 +33,11 @@ class Gan:
             )
         if height != width or not 16 <= height <= 128:
             raise DataError(f"{found}: a gan takes squares from 16 to 128 pixels; resize picture files with --size 64")
+        if settings.augment not in ("none", "flip"):
+            raise UsageError(
+                f"augment = {settings.augment!r}: a gan would learn to make pictures that are moved, turned or cut "
+                "like that; 'none' or 'flip' can be used"
+            )
         self.schema = schema
         self.settings = settings
 

@@ -1,0 +1,65 @@
+"""What may be done to whole batches of series without changing what they tell.
+
+Every function is pure. What lies past a series' length is never read and comes out as zero,
+and a batch that is padded further comes out the same.
+
+n series, t time, c channels. x: float32 (n, t, c), standardised, so that a channel's figures
+are in units of its standard deviation about its mean, 0. inside: bool (n, t, 1), before the
+end of each. lengths: float (n, 1). u: numbers in [0, 1), z: from N(0, 1), some a series.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+JITTER = 0.05  # Um et al., "Data augmentation of wearable sensor data", arXiv 1706.00527
+SCALING = 0.1  # likewise
+MASK = 0.2  # of a series, at most; SpecAugment's bound (Park et al., arXiv 1904.08779)
+WAVES = 3
+SPEED = 0.5  # time runs faster or slower by so much at most
+
+
+def jitter(x: Tensor, inside: Tensor, z: Tensor) -> Tensor:
+    """Noise on every value; z: (n, t · c)."""
+    return torch.where(inside, x + JITTER * z.view_as(x), 0)
+
+
+def scaling(x: Tensor, inside: Tensor, z: Tensor) -> Tensor:
+    """Every channel times a factor near 1; z: (n, c)."""
+    return torch.where(inside, x * (1 + SCALING * z[:, None]), 0)
+
+
+def mask(x: Tensor, inside: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
+    """A stretch of time set to 0, the mean; u: (n, 2). One of no length leaves the series alone."""
+    size = (u[:, :1] * ((MASK * lengths).floor() + 1)).floor()
+    start = (u[:, 1:] * (lengths - size + 1)).floor()
+    time = torch.arange(x.shape[1], device=x.device)
+    hidden = (time >= start) & (time < start + size)
+    return torch.where(inside & ~hidden[:, :, None], x, 0)
+
+
+def warp(x: Tensor, inside: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
+    """Time that runs now faster, now slower; ends and order stay; u: (n, WAVES).
+
+    As Um et al. do, with waves in place of their splines: the value at the share s of the
+    series comes from s + Σ_k a_k sin(kπs), where Σ_k kπ|a_k| ≤ SPEED < 1 keeps time running
+    forward. Linear between two values.
+    """
+    last = lengths - 1
+    time = torch.arange(x.shape[1], device=x.device)
+    share = (time / last.clamp(min=1)).clamp(max=1)
+    moved = share
+    for k in range(1, WAVES + 1):
+        amplitude = SPEED / (WAVES * k * math.pi) * (2 * u[:, k - 1 : k] - 1)
+        moved = moved + amplitude * torch.sin(k * math.pi * share)
+    place = torch.minimum((moved * last).clamp(min=0), last)
+    below = place.floor()
+    above = torch.minimum(below + 1, last)
+    values = torch.lerp(_at(x, below), _at(x, above), (place - below)[:, :, None])
+    return torch.where(inside, values, 0)
+
+
+def _at(x: Tensor, place: Tensor) -> Tensor:
+    """The values at whole places, float (n, t)."""
+    return x.gather(1, place.long()[:, :, None].expand_as(x))
