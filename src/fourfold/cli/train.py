@@ -52,7 +52,7 @@ class Train(Generic[S]):
                 "metrics": model.metrics,
             },
             *(f"{split}: {figures(metrics)}" for split, metrics in model.metrics.items()),
-            f"run: {model.run}",
+            f"run: {model.run}, with the weights of epoch {model.origin.epoch} of {model.origin.epochs}",
         )
 
 
