@@ -1,6 +1,5 @@
 """Examples that stand twice in a data set, equal or nearly so, and what that means."""
 
-import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
+from .content import digests
 from .dataset import Dataset, Examples
 from .findings import FEW, Finding, Place, natural
-from .nearness import Near, Sketch, Whole, blocks, nearest, sketches
-from .schema import as_floats
+from .nearness import Near, Sketch, Whole, nearest, sketches
 
 
 def duplicate_findings(dataset: Dataset) -> Iterator[Finding]:
@@ -47,19 +46,9 @@ def identify(parts: Sequence[Examples]) -> list[Whole]:
     numbers depend on the contents alone, not on the order in which they stand.
     """
     mixed = len({part.x.dtype for part in parts}) > 1
-    digests = np.array([digest for part in parts for digest in _digests(part, mixed)], dtype="S16")
-    _, ids = np.unique(digests, return_inverse=True)
+    every = np.array([digest for part in parts for digest in digests(part, mixed)], dtype="S16")
+    _, ids = np.unique(every, return_inverse=True)
     return np.split(ids, np.cumsum([len(part) for part in parts])[:-1])
-
-
-def _digests(part: Examples, floats: bool) -> Iterator[bytes]:
-    for start, block in blocks(part.x):
-        rows = (as_floats(block) if floats else block).contiguous().numpy()
-        if rows.dtype != np.uint8:
-            rows = rows + 0.0  # -0 equals 0 and must have its bytes
-        lengths = [None] * len(rows) if part.lengths is None else part.lengths[start : start + len(rows)].tolist()
-        for row, length in zip(rows, lengths, strict=True):
-            yield hashlib.blake2b(row[:length], digest_size=16).digest()
 
 
 @dataclass(frozen=True)

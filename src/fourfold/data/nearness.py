@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from .content import BLOCK, blocks
 from .dataset import Examples
 from .schema import Schema, as_floats
 
@@ -42,15 +43,7 @@ LEAST = 6  # values: with fewer, examples are close by chance
 SIDE = 8  # frequencies a direction
 MOST = 1 << 27  # candidate pairs that one search looks at, some ten seconds
 CHUNK = 1 << 16  # pairs
-BLOCK = 1 << 23  # bytes
 SLACK = 1.001  # for rounding
-
-
-def blocks(x: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """x in pieces that take little memory as floats, each with the place where it begins."""
-    size = max(1, BLOCK // (4 * max(1, x[:1].numel())))
-    for start in range(0, len(x), size):
-        yield start, x[start : start + size]
 
 
 def own(part: Examples) -> Tensor:

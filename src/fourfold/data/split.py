@@ -13,6 +13,7 @@ import torch
 
 from ..errors import DataError
 from ..settings import Settings
+from .content import digests
 from .dataset import Content, Examples
 
 ORDER = ("train", "validation", "test")
@@ -113,11 +114,4 @@ def _keys(examples: Examples) -> Sequence[bytes]:
     """What makes examples one group: its name, or else their content."""
     if examples.groups is not None:
         return [group.encode() for group in examples.groups]
-    values = examples.x.contiguous().view(-1).view(torch.uint8).numpy().data  # bytes, without a copy
-    size = len(values) // len(examples)
-    own = [size] * len(examples)
-    if examples.lengths is not None:  # the padding is no content
-        own = [length * size // examples.x.shape[1] for length in examples.lengths.tolist()]
-    starts = range(0, len(values), size)
-    pieces = (values[start : start + length] for start, length in zip(starts, own, strict=True))
-    return [hashlib.blake2b(piece, digest_size=16).digest() for piece in pieces]
+    return list(digests(examples))
