@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fourfold.data.dataset import Request
 from fourfold.data.sources.arrays import read
 from fourfold.errors import DataError
+from tests.data.damage import damaged
 
 from .test_arrays import DIGITS, LABELS, idx, put
 
@@ -153,10 +154,7 @@ def npy_bytes() -> bytes:
 def test_damage_never_escapes(
     tmp_path_factory: pytest.TempPathFactory, name: str, whole: bytes, data: st.DataObject
 ) -> None:
-    content = bytearray(whole)
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)):
-        content[place] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.mktemp("damage") / name
-    path.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
+    path.write_bytes(damaged(whole, data))
     with contextlib.suppress(DataError):
         assert len(read(path, Request()).splits["train"])

@@ -208,3 +208,11 @@ def test_a_class_without_training_examples_is_named(tmp_path: Path) -> None:
     (tmp_path / "d.ts").write_text(header + "1,2:up\n2,1:down\n" * 5)
     with pytest.raises(DataError, match="no example of class flat in the training split"):
         opened(tmp_path / "d.ts", "rnn")
+
+
+@pytest.mark.parametrize("name", ["mnist", "vowels", "cancer"])
+def test_a_size_that_nothing_can_have_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="--size 84: picture files are resized, and these data are none"):
+        opened(name, size=84)
+    if name == "mnist":
+        assert opened(name, size=28).schema.shape == (1, 28, 28)

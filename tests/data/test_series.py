@@ -14,6 +14,7 @@ from fourfold.data.dataset import Request
 from fourfold.data.schema import Schema
 from fourfold.data.sources.series import matches, read
 from fourfold.errors import DataError
+from tests.data.damage import damaged
 
 HEADER = """# a comment
 @problemName toy
@@ -228,11 +229,8 @@ def test_what_breaks_the_schema_is_named(tmp_path: Path, schema: Schema, message
 @settings(max_examples=50, deadline=None)
 def test_damage_never_escapes(tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject) -> None:
     whole = (HEADER + ROWS).encode()
-    content = bytearray(gzip.compress(whole) if name.endswith(".gz") else whole)
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)):
-        content[place] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.mktemp("damage") / name
-    path.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
+    path.write_bytes(damaged(gzip.compress(whole) if name.endswith(".gz") else whole, data))
     with contextlib.suppress(DataError):
         assert len(read(path, Request()).splits["train"])
 

@@ -36,6 +36,11 @@ def open(data: str | Path | Arrays, settings: Settings) -> Dataset:
     parts, held_out = split(content, settings)
     schema = fit(content, parts["train"], settings)
     require_all_classes(schema, parts["train"])
+    if settings.size and schema.shape[1:] != (settings.size, settings.size):
+        raise DataError(
+            f"{source_name(data)}: --size {settings.size}: picture files are resized, and these data are none; "
+            "leave it out"
+        )
     return Dataset(
         schema=schema,
         train=parts["train"],

@@ -101,8 +101,7 @@ class Dataset:
 class Batch:
     """What a loss sees: prepared examples on the device.
 
-    x: float32, shaped as in `Examples`. lengths: int64 (n,) or None; `longest` is their
-    largest, known without asking the device. y: int64 (n,) or None; probabilities, float32
+    x: float32, shaped as in `Examples`. lengths: int64 (n,) or None. y: int64 (n,) or None; probabilities, float32
     (n, classes), once examples are mixed. index: int64 (n,), the examples' places in their split.
     """
 
