@@ -15,7 +15,8 @@ from collections.abc import Callable
 import torch
 
 from fourfold.data.augment import NAMES, Augmentation, default_names
-from fourfold.data.dataset import Batch, Examples, Resident
+from fourfold.data.dataset import Batch, Examples
+from fourfold.data.feed import Resident
 from fourfold.data.schema import Schema
 from fourfold.runtime import start
 

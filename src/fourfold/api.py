@@ -8,8 +8,11 @@ from typing import Any
 
 from . import __version__, data, families, model
 from .data import Arrays
-from .data.dataset import Dataset, Resident
+from .data.audit import brief
+from .data.dataset import Dataset
 from .data.duplicates import require_apart
+from .data.feed import feed
+from .data.findings import require_classes
 from .engine.evaluate import evaluate
 from .engine.history import History
 from .engine.loop import Outcome, Trainer, Watcher
@@ -78,15 +81,24 @@ def fit(
 def _fit(settings: Settings, source: str | Path | Arrays, out: str | Path | None, watchers: Sequence[Watcher]) -> Model:
     keep_freed_memory()
     runtime = start(settings.device, settings.threads)
-    dataset = data.open(source, settings)
+
+    def reading(what: str, done: int, total: int) -> None:
+        for watcher in watchers:
+            watcher.reading(what, done, total)
+
+    dataset = data.open(source, settings, reading)
+    require_classes(dataset)
     if settings.allow != "duplicates":
         require_apart(dataset)
     family = families.create(dataset.schema, settings)
     trainer = Trainer(family, dataset, runtime)
     run = Run.create(out, settings, dataset)
+    findings = brief(dataset)
+    for watcher in (run, *watchers):
+        watcher.audited(findings)
     outcome = trainer.fit(History(run.history), [run, *watchers])
     splits = {
-        name: evaluate(family, outcome.networks, Resident(part, dataset.schema, runtime.device))
+        name: evaluate(family, outcome.networks, feed(part, dataset.schema, runtime.device))
         for name, part in dataset.splits.items()
         if name != "train"
     }

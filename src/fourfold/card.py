@@ -58,6 +58,10 @@ def describe(schema: Schema) -> str:
     assert schema.lengths is not None
     shortest, longest = schema.lengths
     length = f"length {longest}" if shortest == longest else f"lengths {shortest} to {longest}"
+    if schema.kind == "text":
+        return f"texts of pieces ({schema.reading.vocabulary}), {length}{classes}"
+    if schema.kind == "sound":
+        return f"sounds at {schema.reading.rate:,} Hz as {schema.shape[0]} log-mel bands, {length} frames{classes}"
     return f"series of {schema.shape[0]} channel{'s' if schema.shape[0] > 1 else ''}, {length}{classes}"
 
 

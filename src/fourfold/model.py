@@ -13,7 +13,8 @@ from . import data as datalayer
 from . import families, modelfile
 from .card import card
 from .data import Arrays, Inputs, are_arrays
-from .data.dataset import Batch, Dataset, Examples, Request, Resident
+from .data.dataset import Batch, Dataset, Examples, Request
+from .data.feed import feed, in_order
 from .data.schema import Schema
 from .engine.evaluate import BATCH_SIZE, asking, evaluate, generate
 from .engine.placement import place
@@ -107,7 +108,7 @@ class Model:
         split, examples = self._own_test() if data is None else self._foreign(data)
         if isinstance(self.family, Classifier) and examples.y is None:
             raise DataError(f"{examples.names[0]}: no labels to judge by")
-        resident = Resident(examples, self.schema, self.runtime.device)
+        resident = feed(examples, self.schema, self.runtime.device)
         return {"split": split, **evaluate(self.family, self.networks, resident)}
 
     def generate(self, count: int = 64, seed: int = 0) -> Array:
@@ -206,9 +207,9 @@ class Model:
         return self.family
 
     def _ask(self, examples: Examples, question: Callable[[Batch], Tensor]) -> Tensor:
-        resident = Resident(examples, self.schema, self.runtime.device)
+        resident = feed(examples, self.schema, self.runtime.device)
         with asking(self.networks):
-            return torch.cat([question(batch).cpu() for batch in resident.in_order(BATCH_SIZE)])
+            return torch.cat([question(batch).cpu() for batch in in_order(resident, BATCH_SIZE)])
 
     def _own_test(self) -> tuple[str, Examples]:
         dataset = self.dataset
@@ -226,7 +227,7 @@ class Model:
         return "test", dataset.test
 
     def _foreign(self, data: str | Path | Arrays) -> tuple[str, Examples]:
-        splits = datalayer.read(data, Request.of(self.schema)).splits
+        splits = datalayer.read(data, Request(schema=self.schema)).splits
         return ("test", splits["test"]) if "test" in splits else ("all", datalayer.join(list(splits.values())))
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from .data.dataset import Dataset
+from .data.finding import Finding
 from .data.pictures import write_grid
 from .engine.history import Record
 from .errors import StorageError, UsageError
@@ -19,7 +22,7 @@ from .storage import append_line, as_json, write_file
 class Run:
     """A run's folder. It looks on while a network trains and writes down what it sees.
 
-    settings.yaml  schema.json  splits.json  history.jsonl  log.txt  samples/  plots/  model/
+    settings.yaml  schema.json  splits.json  audit.json  history.jsonl  log.txt  samples/  plots/  model/
     """
 
     live = False
@@ -65,6 +68,15 @@ class Run:
         """Add a line, with the time, to log.txt."""
         stamp = datetime.now().astimezone().isoformat(timespec="seconds")
         append_line(self.folder / "log.txt", f"{stamp} {line}")
+
+    def reading(self, what: str, done: int, total: int) -> None:
+        """Nothing: a run begins when its data are read."""
+
+    def audited(self, findings: Sequence[Finding]) -> None:
+        """Write down what is wrong with the data."""
+        write_file(self.folder / "audit.json", as_json([asdict(finding) for finding in findings]))
+        for finding in findings:
+            self.log(f"{finding.severity}: {finding.count} {finding.what}")
 
     def begin(self, epochs: int, steps: int, examples: int) -> None:
         """Log what is ahead."""

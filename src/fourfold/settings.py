@@ -17,30 +17,53 @@ from .errors import UsageError, nearest
 Device = Literal["auto", "cpu", "cuda"]
 
 
-class Settings(BaseModel):
-    """What a training depends on besides its data. Abstract: families complete it."""
+class Reading(BaseModel):
+    """How files become examples: what a training is asked, and what its schema hands on to everything after it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    family: ClassVar[str]
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
-
-    # Families narrow both to a `Literal` of what they know.
-    preset: str
-    task: str
-
-    # Data
+    kind: Literal["auto", "image", "series", "table", "text", "sound"] = Field(
+        "auto", description="What the data are; 'auto' decides by their files, columns, shape and type."
+    )
     target: str | None = Field(
-        None, description="Column of a table that holds the class; found by itself if just one column is text."
+        None, description="Column (or name in --pattern) that holds the class; found by itself where it is plain."
     )
-    group: str | None = Field(
-        None, description="Column of a table whose equal values (a patient, a speaker) no split may tear apart."
+    path: str | None = Field(None, description="Column of a table that names picture or sound files.")
+    text: str | None = Field(None, description="Column of a table that holds the texts.")
+    id: str | None = Field(None, description="Column of a table that tells which series a row belongs to.")
+    time: str | None = Field(None, description="Column of a table that tells when a row of a series was.")
+    sort: bool = Field(False, description="Sort the rows of a series by time; without it unsorted ones are refused.")
+    pattern: str | None = Field(
+        None, description="What file names tell, such as {label}_{speaker}_{index}.wav; label is the class."
     )
-    kind: Literal["auto", "image", "series", "table"] = Field(
-        "auto", description="What arrays hold; 'auto' decides by their shape and type."
-    )
+    keys: str | None = Field(None, description="Arrays of an .npz, where their names are others: x=pictures,y=kinds.")
     size: int | None = Field(
-        None, ge=1, le=4096, description="Resize and centre-crop picture files to this many pixels a side."
+        None, ge=1, le=4096, description="Bring picture files to this many pixels a side, as --fit tells."
+    )
+    fit: Literal["crop", "pad"] = Field(
+        "crop", description="'crop' fills the square and cuts what is over; 'pad' shows all, with black beside it."
+    )
+    impute: Literal["none", "median", "mean"] = Field(
+        "none", description="What stands for missing numbers of a table, by train; categories take the commonest."
+    )
+    vocabulary: Literal["bpe", "characters"] = Field("bpe", description="What a text is cut into.")
+    vocabulary_size: int = Field(8000, ge=300, le=200_000, description="Pieces in a bpe vocabulary, at most.")
+    longest: int = Field(512, ge=1, description="Pieces of a text that are read; the rest is cut off.")
+    rate: int | None = Field(
+        None, ge=1000, le=192_000, description="Samples a second that sounds are brought to; the commonest of train."
+    )
+    mels: int = Field(64, ge=4, le=256, description="Bands of a sound's log-mel spectrum.")
+
+
+class DataSettings(Reading):
+    """How data are read and split. Abstract, as far as training goes; `fourfold inspect` needs no more."""
+
+    group: str | None = Field(
+        None, description="Column (or name in --pattern) whose equal values, say a patient, no split may tear apart."
+    )
+    split: str | None = Field(None, description="Column that tells each example's split: train, validation or test.")
+    test_on: str | None = Field(
+        None, description="Values of a column, or name in --pattern, that are the test: index=0,1,2,3,4."
     )
     validation: float = Field(
         0.1, ge=0, lt=1, description="Share of train held out for validation, where the data bring no such split."
@@ -49,12 +72,48 @@ class Settings(BaseModel):
     fold: str | None = Field(
         None, pattern=r"^\d+/\d+$", description="Test on one of several folds, such as 3/10, in place of a share."
     )
+    seed: int = Field(0, ge=0, lt=2**63, description="Decides splits, initial weights, order and noise.")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise UsageError(_describe(error, type(self))) from None
+
+    @field_validator("fold")
+    @classmethod
+    def _fold_within(cls, fold: str | None) -> str | None:
+        if fold and not 1 <= int(fold.split("/")[0]) <= int(fold.split("/")[1]) >= 2:
+            raise ValueError("the third of ten folds is written 3/10")
+        return fold
+
+    @field_validator("test_on")
+    @classmethod
+    def _test_on_spelt(cls, test_on: str | None) -> str | None:
+        if test_on and not all(test_on.partition("=")[::2]):
+            raise ValueError("the test on all examples with index 0 or 1 is written index=0,1")
+        return test_on
+
+    @property
+    def reading(self) -> Reading:
+        """The part of the settings that the sources need."""
+        return Reading(**{name: getattr(self, name) for name in Reading.model_fields})
+
+
+class Settings(DataSettings):
+    """What a training depends on besides its data. Abstract: families complete it."""
+
+    family: ClassVar[str]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+
+    # Families narrow both to a `Literal` of what they know.
+    preset: str
+    task: str
+
     allow: Literal["nothing", "duplicates"] = Field(
         "nothing", description="'duplicates' trains although examples of the test split are in train."
     )
 
-    # Training
-    seed: int = Field(0, ge=0, lt=2**63, description="Decides splits, initial weights, order and noise.")
     epochs: int = Field(5, ge=1, description="Passes over the training split.")
     batch_size: int = Field(32, ge=1, description="Examples a step.")
     augment: str = Field(
@@ -74,19 +133,6 @@ class Settings(BaseModel):
     patience: int = Field(0, ge=0, description="Epochs without a better validation before stopping; 0 never stops.")
     device: Device = Field("auto", description="Where to train; 'auto' takes a GPU if there is one.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves torch's own choice.")
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise UsageError(_describe(error, type(self))) from None
-
-    @field_validator("fold")
-    @classmethod
-    def _within(cls, fold: str | None) -> str | None:
-        if fold and not 1 <= int(fold.split("/")[0]) <= int(fold.split("/")[1]) >= 2:
-            raise ValueError("the third of ten folds is written 3/10")
-        return fold
 
     @classmethod
     def resolve(cls, preset: str | None = None, **values: Any) -> Self:
@@ -121,7 +167,7 @@ def read_config(path: Path, settings: type[Settings]) -> dict[str, Any]:
     return {key.replace("-", "_"): value for key, value in values.items() if key != "data"}
 
 
-def _describe(error: ValidationError, settings: type[Settings]) -> str:
+def _describe(error: ValidationError, settings: type[BaseModel]) -> str:
     lines = []
     for problem in error.errors(include_url=False):
         name = str(problem["loc"][0]) if problem["loc"] else ""

@@ -78,7 +78,7 @@ def something_else(here: Path) -> str:
 
 
 CASES: list[tuple[Callable[[Path], str], list[str]]] = [
-    (text_named_png, ["data/a/9.png", "remove or replace it"]),
+    (text_named_png, ["data/a/9.png", "remove or replace"]),
     (uneven_idx, ["train-labels-idx1-ubyte.gz", "4 labels", "5 examples", "train-images-idx3-ubyte.gz"]),
     (truncated_npz, ["data.npz", "damaged"]),
     (ragged_ts, ["data.ts, row 5", "1 channels where 2 are expected"]),

@@ -17,6 +17,7 @@ from fourfold.data.dataset import Content, Examples, Request
 from fourfold.data.schema import Kind, Schema
 from fourfold.data.sources.arrays import from_arrays, matches, read
 from fourfold.errors import DataError
+from fourfold.settings import Reading
 
 RANDOM = np.random.default_rng(0)
 DIGITS = RANDOM.integers(0, 256, (6, 4, 5), dtype=np.uint8)
@@ -44,12 +45,12 @@ def test_idx_folder(tmp_path: Path, mark: str, packed: str, test: str) -> None:
     for name, x, y in (("train", DIGITS, LABELS), (test, DIGITS[:2], LABELS[1:3])):
         put(tmp_path / f"{name}-images{mark}idx3-ubyte{packed}", idx(x))
         put(tmp_path / f"{name}-labels{mark}idx1-ubyte{packed}", idx(y))
-    assert matches(tmp_path)
+    assert matches(tmp_path, Request())
     content = read(tmp_path, Request())
     assert content.kind == "image"
     assert content.classes == ("0", "1", "3")
     assert list(content.splits) == ["train", "test"]
-    assert (content.splits["train"].x.numpy() == DIGITS[:, None]).all()
+    assert (content.splits["train"].loaded.numpy() == DIGITS[:, None]).all()
     assert labels(content.splits["train"]) == [2, 1, 0, 1, 2, 0]
     assert labels(content.splits["test"]) == [1, 0]
     assert content.splits["test"].names[1] == f"{tmp_path}/{test}-images{mark}idx3-ubyte{packed}[1]"
@@ -73,7 +74,7 @@ def test_unpacked_idx_comes_first(tmp_path: Path) -> None:
 
 def test_single_idx_file_is_unlabelled(tmp_path: Path) -> None:
     path = put(tmp_path / "some-images.idx3-ubyte.gz", idx(DIGITS))
-    assert matches(path)
+    assert matches(path, Request())
     part = read(path, Request()).splits["train"]
     assert part.y is None
     assert part.names[0] == f"{path}[0]"
@@ -90,7 +91,7 @@ def test_idx_round_trip(tmp_path_factory: pytest.TempPathFactory, x: np.ndarray,
     put(folder / "train-images-idx3-ubyte.gz", idx(x))
     put(folder / "train-labels-idx1-ubyte.gz", idx(y))
     content = read(folder, Request())
-    assert (content.splits["train"].x.numpy() == x[:, None]).all()
+    assert (content.splits["train"].loaded.numpy() == x[:, None]).all()
     assert content.classes is not None
     assert [int(content.classes[place]) for place in labels(content.splits["train"])] == y.tolist()
 
@@ -99,9 +100,9 @@ def test_idx_round_trip(tmp_path_factory: pytest.TempPathFactory, x: np.ndarray,
 def test_npz(tmp_path: Path, save: Callable[..., None]) -> None:
     path = tmp_path / "a.npz"
     save(path, x=DIGITS, y=LABELS)
-    assert matches(path)
+    assert matches(path, Request())
     content = read(path, Request())
-    assert (content.splits["train"].x.numpy() == DIGITS[:, None]).all()
+    assert (content.splits["train"].loaded.numpy() == DIGITS[:, None]).all()
     assert labels(content.splits["train"]) == [2, 1, 0, 1, 2, 0]
     assert content.splits["train"].names[1] == f"{path}:x[1]"
 
@@ -122,7 +123,7 @@ def test_npy(tmp_path: Path, order: Any, dtype: str) -> None:
     np.save(tmp_path / "a.npy", x)
     part = read(tmp_path / "a.npy", Request()).splits["train"]
     assert part.x.dtype == torch.float32
-    assert (part.x.numpy() == x.astype(np.float32)).all()
+    assert (part.loaded.numpy() == x.astype(np.float32)).all()
 
 
 # What an array is
@@ -149,7 +150,7 @@ def test_npy(tmp_path: Path, order: Any, dtype: str) -> None:
 def test_kind_of_an_array(
     shape: tuple[int, ...], dtype: Any, asked: Kind, kind: Kind, expected: tuple[int, ...]
 ) -> None:
-    content = from_arrays(np.ones(shape, dtype=dtype), None, "x", Request(kind=asked))
+    content = from_arrays(np.ones(shape, dtype=dtype), None, "x", Request(Reading(kind=asked)))
     x = content.splits["train"].x
     assert content.kind == kind
     assert tuple(x.shape) == expected
@@ -159,7 +160,7 @@ def test_kind_of_an_array(
 def test_channels_last_is_moved_not_reshaped() -> None:
     x = RANDOM.random((2, 4, 5, 3))
     part = from_arrays(x, None, "x", Request()).splits["train"]
-    assert np.allclose(part.x.numpy(), x.transpose(0, 3, 1, 2))
+    assert np.allclose(part.loaded.numpy(), x.transpose(0, 3, 1, 2))
 
 
 def test_a_read_only_array_is_no_hindrance() -> None:
@@ -266,4 +267,4 @@ def test_unknown_label_is_named() -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.gz", "folder"])
 def test_other_things_do_not_match(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
-    assert not matches(tmp_path / name)
+    assert not matches(tmp_path / name, Request())

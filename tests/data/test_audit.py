@@ -15,9 +15,10 @@ from torch import Tensor
 from fourfold.data.audit import Audit, audit
 from fourfold.data.dataset import Dataset, Examples
 from fourfold.data.duplicates import identify
-from fourfold.data.findings import Finding, Place
+from fourfold.data.finding import Finding, Spot
+from fourfold.data.fitting import moments
 from fourfold.data.nearness import own
-from fourfold.data.schema import Kind, Schema, moments
+from fourfold.data.schema import Kind, Schema
 
 KINDS: tuple[Kind, ...] = ("image", "series", "table")
 CLASSES = ("no", "yes")
@@ -31,7 +32,7 @@ def noise(kind: Kind, count: int, seed: int) -> Tensor:
             return torch.randint(0, 256, (count, 1, 12, 10), generator=random, dtype=torch.uint8)
         case "series":
             return torch.randn(count, 20, 2, generator=random)
-        case "table":
+        case _:
             return torch.randn(count, 8, generator=random)
 
 
@@ -43,9 +44,9 @@ def examples(x: Tensor, name: str, y: Tensor | None = None, lengths: Tensor | No
 def dataset(
     train: Examples, test: Examples, validation: Examples | None = None, classes: tuple[str, ...] = CLASSES
 ) -> Dataset:
-    x = train.x
+    x = train.loaded
     kind: Kind = "image" if x.dim() == 4 else "series" if x.dim() == 3 else "table"
-    mean, std = (None, None) if kind == "image" else moments(x, train.lengths)
+    mean, std = (None, None) if kind == "image" else moments(train)
     shape = tuple(x.shape[1:]) if kind == "image" else (x.shape[-1],)
     columns = tuple(f"column {i}" for i in range(x.shape[1])) if kind == "table" else None
     schema = Schema(kind=kind, shape=shape, classes=classes, columns=columns, mean=mean, std=std)
@@ -75,8 +76,8 @@ def test_nothing_is_wrong_with_clean_data(kind: Kind) -> None:
     assert result.constant == 0.0
     assert result.lengths == ((20, 20, 20) if kind == "series" else None)
     parts = clean(kind).splits.values()
-    assert result.low == min(float(part.x.min()) for part in parts)
-    assert result.high == max(float(part.x.max()) for part in parts)
+    assert result.low == min(float(part.loaded.min()) for part in parts)
+    assert result.high == max(float(part.loaded.max()) for part in parts)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -85,16 +86,16 @@ def test_equal_examples_are_found_across_splits_and_within_one(kind: Kind) -> No
     assert data.test is not None
     assert data.validation is not None
     for target, source in ((3, 9), (11, 10), (12, 10)):
-        data.test.x[target] = data.train.x[source]
-    data.validation.x[5] = data.train.x[7]
-    data.train.x[50] = data.train.x[60] = data.train.x[70]
+        data.test.loaded[target] = data.train.loaded[source]
+    data.validation.loaded[5] = data.train.loaded[7]
+    data.train.loaded[50] = data.train.loaded[60] = data.train.loaded[70]
     result = audit(data)
     assert result.fatal
     across = {finding.what: finding for finding in found(result, "duplicates")}
     leak = across["examples of test that are in train too"]
     assert (leak.severity, leak.count) == ("fatal", 3)
     assert leak.examples == ("test[3] = train[9]", "test[11] = train[10]", "test[12] = train[10]")
-    assert leak.places[0] == (Place("test", 3), Place("train", 9))
+    assert leak.places[0] == (Spot("test", 3), Spot("train", 9))
     assert "--allow duplicates" in leak.mend
     second = across["examples of validation that are in train too"]
     assert (second.severity, second.examples) == ("warning", ("validation[5] = train[7]",))
@@ -111,10 +112,10 @@ def test_the_order_of_the_examples_changes_no_finding(kind: Kind) -> None:
     data = clean(kind)
     assert data.test is not None
     assert data.test.y is not None
-    data.test.x[0:9] = data.train.x[30:39]
+    data.test.loaded[0:9] = data.train.loaded[30:39]
     data.test.y[0:4] = 1 - data.test.y[0:4]
-    data.train.x[90:99] = data.train.x[80:89]
-    data.test.x[20:29] = data.train.x[40:49] // 2 + 60 if kind == "image" else data.train.x[40:49] + 0.01
+    data.train.loaded[90:99] = data.train.loaded[80:89]
+    data.test.loaded[20:29] = data.train.loaded[40:49] // 2 + 60 if kind == "image" else data.train.loaded[40:49] + 0.01
 
     def shuffled(part: Examples, seed: int) -> Examples:
         return part.select(torch.randperm(len(part), generator=torch.Generator().manual_seed(seed)))
@@ -166,13 +167,13 @@ def test_the_padding_is_neither_compared_nor_counted() -> None:
     train, test = ragged([5 + i % 9 for i in range(60)], 0), ragged([4 + i % 12 for i in range(30)], 1)
     assert train.lengths is not None
     assert test.lengths is not None
-    test.lengths[3], test.x[3] = 7, 0
-    test.x[3, :7] = train.x[11, :7]  # train[11] is 7 long
-    test.lengths[4], test.x[4] = 6, 0
-    test.x[4, :6] = train.x[2, :6]  # its beginning is another series
-    test.lengths[6], test.x[6] = 9, 0
-    test.x[6, :9] = train.x[13, :9] + 0.01
-    wild_train, wild_test = (replace(p, x=torch.where(own(p)[:, :, None], p.x, 1e9)) for p in (train, test))
+    test.lengths[3], test.loaded[3] = 7, 0
+    test.loaded[3, :7] = train.loaded[11, :7]  # train[11] is 7 long
+    test.lengths[4], test.loaded[4] = 6, 0
+    test.loaded[4, :6] = train.loaded[2, :6]  # its beginning is another series
+    test.lengths[6], test.loaded[6] = 9, 0
+    test.loaded[6, :9] = train.loaded[13, :9] + 0.01
+    wild_train, wild_test = (replace(p, x=torch.where(own(p)[:, :, None], p.loaded, 1e9)) for p in (train, test))
     results = [audit(dataset(train, test)), audit(dataset(wild_train, wild_test))]
     assert results[0] == results[1]
     assert results[0].lengths == (4, float(np.median([*train.lengths, *test.lengths])), 15)
@@ -185,9 +186,9 @@ def test_the_padding_is_neither_compared_nor_counted() -> None:
 def test_labels_that_contradict_each_other_are_found() -> None:
     data = clean("table")
     assert data.test is not None
-    data.test.x[4] = data.train.x[11]  # no against yes
-    data.test.x[6] = data.train.x[12]  # no, both
-    data.train.x[20] = data.train.x[31]
+    data.test.loaded[4] = data.train.loaded[11]  # no against yes
+    data.test.loaded[6] = data.train.loaded[12]  # no, both
+    data.train.loaded[20] = data.train.loaded[31]
     conflict = found(audit(data), "conflicts")[0]
     assert (conflict.severity, conflict.count) == ("warning", 2)
     assert set(conflict.examples) == {"test[4] (no) = train[11] (yes)", "train[20] (no) = train[31] (yes)"}
@@ -195,18 +196,18 @@ def test_labels_that_contradict_each_other_are_found() -> None:
 
 def test_columns_that_never_change_are_named() -> None:
     data = clean("table")
-    data.train.x[:, 2] = 5
-    data.train.x[:, 6] = -1
+    data.train.loaded[:, 2] = 5
+    data.train.loaded[:, 6] = -1
     result = audit(data)
     constant = found(result, "constant")[0]
     assert (constant.severity, constant.count) == ("note", 2)
     assert constant.examples == ("column 2", "column 6")
     assert result.constant == 2 / 8
     channels = clean("series")
-    channels.train.x[:, :, 1] = 3
+    channels.train.loaded[:, :, 1] = 3
     assert found(audit(channels), "constant")[0].examples == ("number 2",)
     pictures = clean("image")
-    pictures.train.x[:, :, :3] = 0
+    pictures.train.loaded[:, :, :3] = 0
     result = audit(pictures)
     assert result.constant == pytest.approx(3 / 12)
     assert not found(result, "constant")
@@ -216,8 +217,8 @@ def test_columns_that_never_change_are_named() -> None:
 def test_examples_that_hold_nothing_are_named(kind: Kind) -> None:
     data = clean(kind)
     assert data.test is not None
-    data.train.x[8] = 7
-    data.test.x[2] = 9  # pictures of one colour are alike however they are standardised, but are not compared
+    data.train.loaded[8] = 7
+    data.test.loaded[2] = 9  # pictures of one colour are alike however they are standardised, but are not compared
     result = audit(data)
     assert [finding.name for finding in result.findings] == ["blank"]
     assert result.findings[0].examples == ("test[2]", "train[8]")
@@ -231,7 +232,7 @@ def test_examples_that_hold_nothing_are_named(kind: Kind) -> None:
         ([100, 10], [3, 1], []),
         ([101, 10], [3, 1], ["imbalance"]),
         ([101, 9], [3, 1], ["small-classes", "imbalance"]),
-        ([60, 0], [3, 1], ["one-class", "missing-classes"]),
+        ([60, 0], [3, 1], ["missing-classes", "one-class"]),
         ([60, 60], [3, 0], ["missing-classes"]),
     ],
 )
@@ -243,16 +244,18 @@ def test_classes(train: list[int], test: list[int], names: list[str]) -> None:
     result = audit(dataset(part(train, "train", 0), part(test, "test", 1)))
     assert [finding.name for finding in result.findings] == names
     assert result.balance == max(train) / min(count for count in train if count)
-    assert not result.fatal
+    assert result.fatal == (train[1] == 0)
     assert all(set(finding.examples) & {"yes", "no", f"yes: {train[1]}"} for finding in result.findings)
 
 
 def test_groups_that_stand_in_two_splits_are_named() -> None:
     data = clean("table")
     assert data.test is not None
-    train = replace(data.train, groups=[f"patient {i % 20}" for i in range(120)])
-    test = replace(data.test, groups=[f"patient {18 + i % 20}" for i in range(40)])
-    torn = audit(replace(data, train=train, test=test)).findings
+    train = replace(data.train, fields={"patient": [f"patient {i % 20}" for i in range(120)]})
+    test = replace(data.test, fields={"patient": [f"patient {18 + i % 20}" for i in range(40)]})
+    assert data.validation is not None
+    validation = replace(data.validation, fields={"patient": [f"patient {40 + i}" for i in range(30)]})
+    torn = audit(replace(data, train=train, validation=validation, test=test, group="patient")).findings
     assert [(finding.name, finding.count, finding.examples) for finding in torn] == [
         ("torn-groups", 2, ("patient 18", "patient 19"))
     ]
@@ -270,7 +273,7 @@ def test_data_without_labels_or_test() -> None:
 def test_an_audit_is_plain_json() -> None:
     data = clean("series")
     assert data.test is not None
-    data.test.x[3] = data.train.x[9]
+    data.test.loaded[3] = data.train.loaded[9]
     result = audit(data)
     document = json.loads(json.dumps(result.as_dict(), allow_nan=False))
     assert document["fatal"] is True

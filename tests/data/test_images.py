@@ -12,6 +12,7 @@ from fourfold.data.dataset import Request
 from fourfold.data.schema import Schema
 from fourfold.data.sources.images import matches, read
 from fourfold.errors import DataError
+from fourfold.settings import Reading
 
 
 def picture(path: Path, value: int = 0, size: tuple[int, int] = (6, 4), mode: str = "L") -> Path:
@@ -32,7 +33,7 @@ def test_class_folders(tmp_path: Path) -> None:
     (tmp_path / "cat/Thumbs.db").touch()
     (tmp_path / ".cache").mkdir()
     picture(tmp_path / ".cache/1.png")
-    assert matches(tmp_path)
+    assert matches(tmp_path, Request())
     content = read(tmp_path, Request())
     train = content.splits["train"]
     assert content.kind == "image"
@@ -41,7 +42,7 @@ def test_class_folders(tmp_path: Path) -> None:
     assert train.names == [str(paths[2]), str(paths[1]), str(paths[0])]
     assert train.x.shape == (3, 1, 4, 6)
     assert train.x.dtype == torch.uint8
-    assert train.x[:, 0, 0, 0].tolist() == [2, 1, 0]
+    assert train.loaded[:, 0, 0, 0].tolist() == [2, 1, 0]
     assert train.y is not None
     assert train.y.tolist() == [0, 0, 1]
 
@@ -61,7 +62,7 @@ def test_split_folders(tmp_path: Path, validation: str) -> None:
     assert content.classes == ("cat", "dog")
     labels = {split: part.y.tolist() for split, part in content.splits.items() if part.y is not None}
     assert labels == {"train": [0, 1], "validation": [1], "test": [0]}
-    assert [part.x[0, 0, 0, 0].item() for part in content.splits.values()] == [0, 2, 3]
+    assert [part.loaded[0, 0, 0, 0].item() for part in content.splits.values()] == [0, 2, 3]
 
 
 def test_flat_folders_are_unlabelled(tmp_path: Path) -> None:
@@ -77,9 +78,9 @@ def test_flat_folders_are_unlabelled(tmp_path: Path) -> None:
 def test_single_file(tmp_path: Path) -> None:
     path = picture(tmp_path / "1.png", 9)
     content = read(path, Request())
-    assert matches(path)
+    assert matches(path, Request())
     assert content.splits["train"].names == [str(path)]
-    assert (content.splits["train"].x == 9).all()
+    assert (content.splits["train"].loaded == 9).all()
 
 
 def test_trains_may_be_a_class(tmp_path: Path) -> None:
@@ -98,14 +99,14 @@ def test_one_colour_picture_makes_all_colour(tmp_path: Path) -> None:
     picture(tmp_path / "train/a/1.png", 50)
     picture(tmp_path / "test/a/1.png", 70, mode="RGB")
     content = read(tmp_path, Request())
-    assert content.splits["train"].x[0, :, 0, 0].tolist() == [50, 50, 50]
-    assert content.splits["test"].x[0, :, 0, 0].tolist() == [70, 0, 0]
+    assert content.splits["train"].loaded[0, :, 0, 0].tolist() == [50, 50, 50]
+    assert content.splits["test"].loaded[0, :, 0, 0].tolist() == [70, 0, 0]
 
 
 def test_size_makes_all_sizes_one(tmp_path: Path) -> None:
     picture(tmp_path / "a/1.png", size=(6, 4))
     picture(tmp_path / "a/2.png", size=(30, 40))
-    assert read(tmp_path, Request(size=8)).splits["train"].x.shape == (2, 1, 8, 8)
+    assert read(tmp_path, Request(Reading(size=8))).splits["train"].x.shape == (2, 1, 8, 8)
 
 
 def test_schema_brings_pictures_into_its_shape(tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_schema_brings_pictures_into_its_shape(tmp_path: Path) -> None:
     assert train.y is not None
     assert train.y.tolist() == [1]
     assert content.classes == ("cat", "dog")
-    resized = schema((3, 2, 2)).model_copy(update={"size": 2})
+    resized = schema((3, 2, 2)).model_copy(update={"reading": Reading(size=2)})
     assert read(tmp_path, Request(schema=resized)).splits["train"].x.shape == (1, 3, 2, 2)
     assert read(tmp_path, Request(schema=schema(classes=None))).splits["train"].y is None
 
@@ -134,6 +135,11 @@ def text_named_png(folder: Path) -> None:
 def hidden_junk(folder: Path) -> None:
     picture(folder / "a/1.png")
     (folder / "a/._1.png").write_text("a file that some systems leave")
+
+
+def test_hidden_files_do_not_count(tmp_path: Path) -> None:
+    hidden_junk(tmp_path)
+    assert len(read(tmp_path, Request()).splits["train"]) == 1
 
 
 def empty(folder: Path) -> None:
@@ -175,11 +181,10 @@ def two_validations(folder: Path) -> None:
     ("make", "message"),
     [
         (two_sizes, r"2\.png has 6 x 5 pixels but .*1\.png has 6 x 4; .*--size"),
-        (text_named_png, r"1 of 2 pictures cannot be used: .*a/2\.png: its content is no PNG"),
-        (hidden_junk, r"a/\._1\.png: "),
-        (empty, r"data: no pictures here"),
-        (empty_class, r"data/b: a class folder without pictures"),
-        (beside_classes, r"2\.png: a picture beside class folders"),
+        (text_named_png, r"1 of 2 files cannot be used: .*a/2\.png: its content is no PNG"),
+        (empty, r"data: nothing to read here; names end in \.bmp"),
+        (empty_class, r"data/b: a class folder with nothing to read"),
+        (beside_classes, r"2\.png: a file beside class folders"),
         (new_class, r"test/b/1\.png: unknown class 'b'"),
         (no_train, r"without train"),
         (class_beside_splits, r"data/dog: stands beside"),
@@ -226,4 +231,4 @@ def test_first_size_that_differs_stops_the_reading(tmp_path: Path) -> None:
 def test_other_things_do_not_match(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/notes.txt").touch()
-    assert not matches(tmp_path / name)
+    assert not matches(tmp_path / name, Request())

@@ -36,7 +36,7 @@ def test_nearly_equal_examples_are_found(plant: str) -> None:
     kind, change = PLANTS[plant]
     data = clean(kind)
     assert data.test is not None
-    data.test.x[5:15] = change(data.train.x[25:35])
+    data.test.loaded[5:15] = change(data.train.loaded[25:35])
     result = audit(data)
     assert [finding.name for finding in result.findings] == ["near-duplicates"]
     near = result.findings[0]
@@ -48,10 +48,10 @@ def test_nearly_equal_examples_are_found(plant: str) -> None:
 def test_tables_of_few_columns_that_vary_are_close_by_chance_and_not_compared() -> None:
     data = clean("table")
     assert data.test is not None
-    data.test.x[5] = data.train.x[25] + 0.001
+    data.test.loaded[5] = data.train.loaded[25] + 0.001
     assert found(audit(data), "near-duplicates")
     for part in data.splits.values():
-        part.x[:, 5:] = 1
+        part.loaded[:, 5:] = 1
     assert not found(audit(data), "near-duplicates")
 
 
@@ -59,8 +59,8 @@ def test_a_search_that_would_take_too_long_is_bounded_and_says_so(monkeypatch: p
     torch.manual_seed(0)
     data = clean("table")
     assert data.test is not None
-    train = replace(data.train, x=data.train.x[:1] + 1e-5 * torch.randn(120, 8))
-    test = replace(data.test, x=data.train.x[:1] + 1e-5 * torch.randn(40, 8))
+    train = replace(data.train, x=data.train.loaded[:1] + 1e-5 * torch.randn(120, 8))
+    test = replace(data.test, x=data.train.loaded[:1] + 1e-5 * torch.randn(40, 8))
     crowd = replace(data, train=train, test=test, validation=None)
     assert not found(audit(crowd), "crowded")
     monkeypatch.setattr(nearness, "MOST", 27 * 100)
@@ -112,12 +112,12 @@ def searched(data: Dataset) -> tuple[dict[int, tuple[int, float]], float]:
 def test_pictures_agree_with_all_pairs(digits: Dataset) -> None:
     assert digits.test is not None
     random = torch.Generator().manual_seed(0)
-    x = digits.train.x[:100].float()
+    x = digits.train.loaded[:100].float()
     strength = torch.linspace(0, 30, 100)[:, None, None, None]
     x = (x + strength * torch.randn(x.shape, generator=random)).round().clamp(0, 255).byte()
     data = replace(digits, test=replace(digits.test, x=x))
     result, most = searched(data)
-    first, second = (part.x[:, 0].numpy().astype(float) for part in (data.train, replace(digits.test, x=x)))
+    first, second = (part.loaded[:, 0].numpy().astype(float) for part in (data.train, replace(digits.test, x=x)))
     hashes = [np.array([hash_by_formula(picture - picture.mean()) for picture in part]) for part in (first, second)]
     standard = [np.array([(p - p.mean()) / p.std() for p in part]) for part in (first, second)]
     pairs = [

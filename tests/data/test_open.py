@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold import data
-from fourfold.data.dataset import Content, Dataset, Examples, Resident
+from fourfold.data.dataset import Content, Dataset, Examples
+from fourfold.data.feed import Resident, in_order
+from fourfold.data.findings import require_classes
+from fourfold.data.fitting import moments
 from fourfold.data.samples import SAMPLES
-from fourfold.data.schema import Schema, moments
+from fourfold.data.schema import Schema
 from fourfold.data.split import fold, groups, hold_out, split
 from fourfold.errors import DataError, UsageError
 from fourfold.families import settings_of
@@ -38,12 +41,12 @@ def settings_with(**values: Any) -> Settings:
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.floats(0.01, 0.9), st.integers(0, 2**62))
 def test_every_class_is_held_out_in_its_share(counts: list[int], share: float, seed: int) -> None:
     examples = labelled(counts)
-    outside = hold_out(groups(examples, seed, "test"), share)
+    outside = hold_out(groups(examples, None, seed, "test"), share)
     assert examples.y is not None
     for label, count in enumerate(counts):
         held = int((examples.y[torch.tensor(outside, dtype=torch.int64)] == label).sum())
         assert held == min(round(share * count), count - 1)
-    assert hold_out(groups(examples, seed, "test"), share) == outside
+    assert hold_out(groups(examples, None, seed, "test"), share) == outside
 
 
 @settings(deadline=None)
@@ -62,7 +65,7 @@ def test_splits_share_no_example_and_lose_none(size: int, validation: float, tes
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 25), min_size=1, max_size=3), st.integers(2, 6))
 def test_folds_share_nothing_and_are_everything(counts: list[int], total: int) -> None:
-    queues = groups(labelled(counts), 0, "test")
+    queues = groups(labelled(counts), None, 0, "test")
     folds = [fold(queues, f"{number}/{total}") for number in range(1, total + 1)]
     assert sorted(itertools.chain(*folds)) == list(range(sum(counts)))
     assert max(map(len, folds)) - min(map(len, folds)) <= 1
@@ -95,12 +98,12 @@ def test_equal_examples_and_groups_stay_together(tmp_path: Path) -> None:
     (tmp_path / "visits.csv").write_text(f"a,b,patient\n{rows}\n")
     dataset = opened(tmp_path / "visits.csv", group="patient")
     assert dataset.schema.columns == ("a", "b")
-    patients = [set(part.groups or ()) for part in dataset.splits.values()]
+    patients = [set(part.fields["patient"]) for part in dataset.splits.values()]
     assert sum(map(len, patients)) == 20
     assert len(set().union(*patients)) == 20
     with pytest.raises(DataError, match="no column 'patien'; did you mean 'patient'"):
         opened(tmp_path / "visits.csv", group="patien")
-    with pytest.raises(DataError, match="no column 'speaker' to group by"):
+    with pytest.raises(DataError, match="no column 'speaker' to split by"):
         opened("vowels", "rnn", group="speaker")
 
 
@@ -136,11 +139,11 @@ def test_figures_are_fitted_on_train_alone() -> None:
     dataset = opened("cancer")
     assert dataset.schema.mean is not None
     assert dataset.schema.std is not None
-    x = dataset.train.x.double().numpy()
+    x = dataset.train.loaded.double().numpy()
     np.testing.assert_allclose(dataset.schema.mean, x.mean(0), rtol=1e-6)
     np.testing.assert_allclose(dataset.schema.std, x.std(0), rtol=1e-6)
     assert dataset.test is not None
-    everything = torch.cat([part.x for part in dataset.splits.values()]).double().numpy()
+    everything = torch.cat([part.loaded for part in dataset.splits.values()]).double().numpy()
     assert not np.allclose(dataset.schema.mean, everything.mean(0), rtol=1e-6)
 
 
@@ -148,13 +151,14 @@ def test_moments_do_not_count_the_padding() -> None:
     x = torch.randn(4, 9, 2)
     lengths = torch.tensor([9, 3, 1, 5])
     values = torch.cat([one[:length] for one, length in zip(x, lengths.tolist(), strict=True)])
-    mean, std = moments(torch.where(torch.arange(9)[:, None] < lengths[:, None, None], x, 1e6), lengths)
+    padded = torch.where(torch.arange(9)[:, None] < lengths[:, None, None], x, 1e6)
+    mean, std = moments(Examples(padded, [""] * 4, lengths=lengths))
     np.testing.assert_allclose(mean, values.mean(0), rtol=1e-5)
     np.testing.assert_allclose(std, values.std(0, correction=0), rtol=1e-5)
 
 
 def test_a_constant_column_becomes_zero() -> None:
-    mean, std = moments(torch.tensor([[1.0, 5.0], [2.0, 5.0]]), None)
+    mean, std = moments(Examples(torch.tensor([[1.0, 5.0], [2.0, 5.0]]), ["", ""]))
     schema = Schema(kind="table", shape=(2,), mean=mean, std=std)
     prepared = schema.prepare(torch.tensor([[1.0, 5.0], [2.0, 5.0]]))
     assert prepared.tolist() == [[-1.0, 0.0], [1.0, 0.0]]
@@ -180,7 +184,7 @@ def test_a_batch_is_as_long_as_its_longest_and_zero_beyond_each() -> None:
     assert batch.x.shape == (3, int(lengths.max()), 12)
     for row, place in enumerate(index.tolist()):
         length = int(lengths[row])
-        torch.testing.assert_close(batch.x[row, :length], dataset.schema.prepare(dataset.train.x[place, :length]))
+        torch.testing.assert_close(batch.x[row, :length], dataset.schema.prepare(dataset.train.loaded[place, :length]))
         assert not batch.x[row, length:].any()
 
 
@@ -188,8 +192,8 @@ def test_gathering_is_preparing_what_was_read() -> None:
     dataset = opened("mnist")
     resident = Resident(dataset.train, dataset.schema, CPU)
     index = torch.tensor([9, 9, 3])
-    torch.testing.assert_close(resident.gather(index).x, dataset.train.x[index].float() / 255)
-    whole = torch.cat([batch.index for batch in resident.in_order(1000)])
+    torch.testing.assert_close(resident.gather(index).x, dataset.train.loaded[index].float() / 255)
+    whole = torch.cat([batch.index for batch in in_order(resident, 1000)])
     assert torch.equal(whole, torch.arange(len(dataset.train)))
 
 
@@ -200,14 +204,14 @@ def test_inputs_are_joined_and_padded() -> None:
     assert joined.lengths is not None
     assert joined.lengths.tolist() == [4, 4, 9]
     assert joined.x.shape == (3, 9, 12)
-    assert joined.x.sum() == 12 * 17
+    assert joined.loaded.sum() == 12 * 17
 
 
 def test_a_class_without_training_examples_is_named(tmp_path: Path) -> None:
     header = "@univariate true\n@classLabel true up down flat\n@data\n"
     (tmp_path / "d.ts").write_text(header + "1,2:up\n2,1:down\n" * 5)
     with pytest.raises(DataError, match="no example of class flat in the training split"):
-        opened(tmp_path / "d.ts", "rnn")
+        require_classes(opened(tmp_path / "d.ts", "rnn"))
 
 
 @pytest.mark.parametrize("name", ["mnist", "vowels", "cancer"])

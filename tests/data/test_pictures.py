@@ -170,7 +170,8 @@ def test_many_keep_their_order_and_share_channels(tmp_path: Path, side: int) -> 
     pictures = [random.integers(0, 256, (side, side, 3), dtype=np.uint8) for _ in range(20)]
     paths = [save(tmp_path / f"{i:02}.png", Image.fromarray(picture)) for i, picture in enumerate(pictures)]
     grey = save(tmp_path / "grey.png", Image.fromarray(pictures[0][:, :, 0]))
-    x = decode_all([grey, *paths])
+    x, failures = decode_all([grey, *paths])
+    assert not failures
     assert (x[1:] == np.stack(pictures).transpose(0, 3, 1, 2)).all()
     assert (x[0] == pictures[0][:, :, 0]).all()
 
@@ -180,8 +181,12 @@ def test_many_bad_files_are_counted(tmp_path: Path) -> None:
     bad = [tmp_path / f"bad{i}.png" for i in range(7)]
     for path in bad:
         path.write_text("no picture")
-    with pytest.raises(DataError, match=r"7 of 8 pictures.*bad0\.png.*bad4\.png.*and 2 more") as raised:
-        decode_all([*bad, good])
+    x, failures = decode_all([*bad, good])
+    assert list(failures) == list(range(7))
+    assert not x[:7].any()
+    assert (x[7, 0] == GREY).all()
+    with pytest.raises(DataError, match=r"no picture can be used: .*bad0\.png: .*bad4\.png: .*and 2 more") as raised:
+        decode_all(bad)
     assert "bad5" not in str(raised.value)
 
 

@@ -40,7 +40,7 @@ def put(path: Path, text: str) -> Path:
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_rows_of_unequal_length(tmp_path: Path, name: str, end: str) -> None:
     path = put(tmp_path / name, ("\ufeff" + HEADER + ROWS).replace("\n", end))
-    assert matches(path)
+    assert matches(path, Request())
     content = read(path, Request())
     part = content.splits["train"]
     assert content.kind == "series"
@@ -73,7 +73,7 @@ def test_a_data_set_is_a_folder_or_its_train_file(tmp_path: Path) -> None:
     put(tmp_path / "toy_TEST.ts.gz", HEADER + "1,2,3:4,5,6:b\n")
     put(tmp_path / "toy_VALIDATION.ts", HEADER + "1:2:b\n")
     (tmp_path / "README.md").touch()
-    assert matches(tmp_path)
+    assert matches(tmp_path, Request())
     for path in (tmp_path, train):
         content = read(path, Request())
         assert list(content.splits) == ["train", "validation", "test"]
@@ -248,4 +248,4 @@ def test_ten_megabytes_take_about_a_second(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.gz", ".ts", "folder"])
 def test_other_things_do_not_match(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
-    assert not matches(tmp_path / name)
+    assert not matches(tmp_path / name, Request())

@@ -10,10 +10,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fourfold.data.dataset import Request
+from fourfold.data.dataset import Content, Request
+from fourfold.data.frames import is_frame, load_all
 from fourfold.data.schema import Schema
-from fourfold.data.sources.tables import matches, read
+from fourfold.data.sources.tables import from_frames
 from fourfold.errors import DataError
+from fourfold.settings import Reading
+
+
+def read(path: Path, request: Request) -> Content:
+    return from_frames(load_all(path), request)
+
 
 PEOPLE = "age,kind,height\n41,cat,1.5\n7, dog ,2e0\n30,cat,-3\n"
 
@@ -31,7 +38,7 @@ def put(path: Path, text: str, encoding: str = "utf-8") -> Path:
 def test_the_only_column_of_text_is_the_target(tmp_path: Path, name: str, end: str, encoding: str) -> None:
     text = PEOPLE.replace("\n", end).replace(",", "\t" if name.endswith("tsv") else ",")
     path = put(tmp_path / name, text, encoding)
-    assert matches(path)
+    assert is_frame(path)
     content = read(path, Request())
     part = content.splits["train"]
     assert (content.kind, content.classes) == ("table", ("cat", "dog"))
@@ -54,7 +61,7 @@ def test_years_may_be_names(tmp_path: Path) -> None:
 
 
 def test_whole_numbers_that_are_asked_for_become_classes(tmp_path: Path) -> None:
-    content = read(put(tmp_path / "a.csv", "a,b\n1,10\n3,9.0\n5,10\n"), Request(target="b"))
+    content = read(put(tmp_path / "a.csv", "a,b\n1,10\n3,9.0\n5,10\n"), Request(Reading(target="b")))
     assert content.classes == ("9", "10")
     assert content.splits["train"].y is not None
     assert content.splits["train"].y.tolist() == [1, 0, 1]
@@ -72,7 +79,7 @@ def test_a_folder_with_splits(tmp_path: Path) -> None:
     put(tmp_path / "test.csv", "height,more,age\n1,x,2\n")
     put(tmp_path / "validation.csv", "height,kind,age\n1,dog,2\n")
     (tmp_path / "README.md").touch()
-    assert matches(tmp_path)
+    assert load_all(tmp_path)
     splits = read(tmp_path, Request()).splits
     assert list(splits) == ["train", "validation", "test"]
     assert splits["test"].x.tolist() == [[2, 1]]
@@ -159,7 +166,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[list[fl
 def test_bad_tables_are_named(tmp_path: Path, text: str, target: str | None, message: str, packed: str) -> None:
     path = put(tmp_path / f"a.csv{packed}", text)
     with pytest.raises(DataError, match=message.replace(r"a\.csv", rf"a\.csv{packed}")):
-        read(path, Request(target=target))
+        read(path, Request(Reading(target=target)))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +179,9 @@ def test_damaged_files_are_named(tmp_path: Path, content: bytes) -> None:
             read(tmp_path / name, Request())
 
 
-SCHEMA = Schema(kind="table", shape=(2,), columns=("height", "age"), target="kind", classes=("dog", "cat"))
+SCHEMA = Schema(
+    kind="table", shape=(2,), columns=("height", "age"), reading=Reading(target="kind"), classes=("dog", "cat")
+)
 
 
 def test_schema_picks_columns_by_name(tmp_path: Path) -> None:
@@ -218,4 +227,4 @@ def test_damage_never_escapes(tmp_path_factory: pytest.TempPathFactory, data: st
 @pytest.mark.parametrize("name", ["a.txt", "a.gz", "csv", "folder"])
 def test_other_things_do_not_match(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
-    assert not matches(tmp_path / name)
+    assert not is_frame(tmp_path / name)

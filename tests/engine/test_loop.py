@@ -1,7 +1,7 @@
 """The training loop: equal to a loop written by hand, repeatable, and it keeps the best."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fourfold.data.dataset import Dataset
+from fourfold.data.finding import Finding
 from fourfold.data.order import order
 from fourfold.engine.history import History, Record
 from fourfold.engine.loop import Outcome, Trainer
@@ -46,6 +47,12 @@ class Onlooker:
         self.live = live
         self.told: list[tuple[Any, ...]] = []
 
+    def reading(self, what: str, done: int, total: int) -> None:
+        self.told.append(("reading", what, done, total))
+
+    def audited(self, findings: Sequence[Finding]) -> None:
+        self.told.append(("audited", findings))
+
     def begin(self, epochs: int, steps: int, examples: int) -> None:
         self.told.append(("begin", epochs, steps, examples))
 
@@ -64,7 +71,7 @@ def test_training_is_what_a_plain_loop_does(digits: Dataset) -> None:
     ours = trainer(digits, "cnn", validation=0.0)
     theirs = create(digits.schema, ours.settings).build(generator(0, "weights"))["classifier"]
     optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-3, eps=1e-7)
-    x, y = digits.train.x.float() / 255, digits.train.y
+    x, y = digits.train.loaded.float() / 255, digits.train.y
     assert y is not None
     ours.validation = None  # so that the last epoch is kept
     outcome = ours.fit()
@@ -121,7 +128,7 @@ def test_the_loss_written_down_is_the_mean_over_examples(digits: Dataset) -> Non
     """With no learning the mean over uneven batches (6 of 64 and one of 16) is that over the split."""
     one = trainer(digits, "autoencoder", epochs=1, learning_rate=1e-30)
     one.fit()
-    x = digits.train.x.float() / 255
+    x = digits.train.loaded.float() / 255
     outputs = one.networks["decoder"](one.networks["encoder"](x))
     expected = nn.functional.binary_cross_entropy_with_logits(outputs, x).item()
     assert one.history.records[0]["loss"] == pytest.approx(expected, rel=1e-5)

@@ -35,7 +35,7 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 
 @given(st.integers(1, 100), st.integers(1, 40))
 def test_batches_hold_every_example_once(size: int, batch_size: int) -> None:
-    pieces = list(batches(order(size, 0, 0), batch_size))
+    pieces = list(batches(size, 0, 0, batch_size))
     assert sorted(torch.cat(pieces).tolist()) == list(range(size))
     assert all(len(piece) == batch_size for piece in pieces[:-1])
 

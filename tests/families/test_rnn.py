@@ -13,7 +13,7 @@ from fourfold.data.dataset import Batch
 from fourfold.data.schema import Schema
 from fourfold.errors import DataError
 from fourfold.families.rnn.family import Rnn
-from fourfold.families.rnn.networks import Classic
+from fourfold.families.rnn.networks import Classic, Rows, SimpleCell
 from fourfold.families.rnn.objective import classification
 from fourfold.families.rnn.settings import RnnSettings
 
@@ -24,7 +24,8 @@ FUNCTIONS = {"relu": relu, "tanh": math.tanh}
 
 
 def classic(features: int, classes: int, hidden: int = 32, activation: Activation = "relu", seed: int = 0) -> Any:
-    return Classic(features, classes, hidden, activation, torch.Generator().manual_seed(seed))
+    random = torch.Generator().manual_seed(seed)
+    return Classic(Rows(features), SimpleCell(features, hidden, activation, random), classes, random)
 
 
 def test_parameters() -> None:

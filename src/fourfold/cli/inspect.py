@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ..errors import DataError, UsageError
+from ..settings import DataSettings
 from .arguments import DataPlace
 from .console import Console, Output
 from .write import require_suffix
@@ -21,20 +22,7 @@ class Inspect:
     """Tell what data hold and what is wrong with them; ends with 3 if a finding is fatal."""
 
     data: DataPlace
-    target: str | None = None
-    """Column of a table that holds the class; found by itself if just one column is text."""
-    group: str | None = None
-    """Column of a table whose equal values stay in one split."""
-    kind: Literal["auto", "image", "series", "table"] = "auto"
-    """What arrays hold; 'auto' decides by their shape and type."""
-    size: int | None = None
-    """Resize and centre-crop picture files to this many pixels a side."""
-    seed: int = 0
-    """Decides splits where the data bring none."""
-    validation: float = 0.1
-    """Share of train held out for validation, where the data bring no such split."""
-    test: float = 0.2
-    """Share held out for the test, where the data bring no such split."""
+    settings: DataSettings = field(default_factory=DataSettings)
     html: str | None = None
     """A page to write as well, with the pictures or lines of the worst examples (.html)."""
     augment: str | None = None
@@ -47,11 +35,14 @@ class Inspect:
         """Print the audit, write its page, and end with 3 if a finding is fatal."""
         page = require_suffix(self.html, {".html": "a page"}, "--html") if self.html else None
         preview = require_suffix(self.preview, {".png": "a grid"}, "--preview") if self.augment else None
-        from ..data.audit import audit
+        from .. import data
+        from ..data.audit import audit, in_memory
+        from ..report.progress import Progress
 
-        dataset = self.open()
+        with Progress(console.quiet) as progress:
+            dataset = in_memory(data.open(self.data, self.settings, progress.reading))
         if self.augment and preview:
-            _preview(dataset, self.augment, self.seed, preview)
+            _preview(dataset, self.augment, self.settings.seed, preview)
             console.say(f"{preview}: written")
         found = audit(dataset)
         if console.json:
@@ -66,37 +57,20 @@ class Inspect:
         if found.fatal:
             raise SystemExit(DataError.exit_code)
 
-    def open(self) -> "Dataset":
-        """The data, split as a training with the same options would split them."""
-        from .. import data
-        from ..families import settings_of
-
-        # Any family's settings: only those on data, which all families share, are read.
-        settings = settings_of("autoencoder").resolve(
-            target=self.target,
-            group=self.group,
-            kind=self.kind,
-            size=self.size,
-            seed=self.seed,
-            validation=self.validation,
-            test=self.test,
-        )
-        return data.open(self.data, settings)
-
 
 def _preview(dataset: "Dataset", augment: str, seed: int, path: Path) -> None:
     """Write examples from all over the training split, each beside what some steps make of it."""
     import torch
 
     from ..data.augment import Augmentation, asked
-    from ..data.dataset import Resident
+    from ..data.feed import feed
     from ..data.pictures import write_grid
 
     if dataset.schema.kind != "image":
         raise UsageError("--augment: a preview is drawn of pictures, and these data hold none; leave it out")
     augmentation = Augmentation(asked(augment, dataset.schema), dataset.schema)
     places = torch.linspace(0, len(dataset.train) - 1, min(ROWS, len(dataset.train))).long()
-    batch = Resident(dataset.train, dataset.schema, torch.device("cpu")).gather(places)
+    batch = feed(dataset.train, dataset.schema, torch.device("cpu")).gather(places)
     columns = [batch.x, *(augmentation.apply(batch, seed, step).x for step in range(STEPS))]
     write_grid(path, torch.stack(columns, dim=1).flatten(0, 1).numpy(), columns=len(columns))
 

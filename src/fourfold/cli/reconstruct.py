@@ -37,7 +37,7 @@ class Reconstruct:
         restored, errors = model.reconstruct_examples(examples)
         if path and pictures:
             grid = path.suffix.lower() == ".png"
-            write_pictures(pairs(as_floats(examples.x).numpy(), restored) if grid else restored, path, COLUMNS)
+            write_pictures(pairs(as_floats(examples.loaded).numpy(), restored) if grid else restored, path, COLUMNS)
         elif path:
             write_frame(model.reconstruction_table(examples, restored, errors), path)
         if path:

@@ -1,7 +1,7 @@
 """From a path or arrays to a dataset: which source reads it, how it is split, what is fitted on it."""
 
-import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -11,36 +11,42 @@ import torch
 from torch.nn.functional import pad
 
 from ..errors import DataError
-from ..settings import Settings
+from ..settings import DataSettings
+from . import frames
+from .content import identified
 from .dataset import Content, Dataset, Examples, Request
+from .fitting import fingerprint, fit
+from .places import Place, place
+from .progress import Progress, untold
 from .samples import SAMPLES, sample_path
-from .schema import Schema, as_floats, moments
+from .schema import Kind, Schema, as_floats
 from .sources import arrays, images, series, tables
-from .split import split
+from .split import fields, split
 
-SOURCES: tuple[ModuleType, ...] = (arrays, series, images, tables)  # the first that matches reads
+# Files tell by their names who reads them: the first that matches. The rows of a table may be anything.
+SOURCES: tuple[ModuleType, ...] = (arrays, series, images)
+FRAMES: dict[Kind, ModuleType] = {"image": images, "table": tables}
 
 Arrays = np.ndarray[Any, Any] | tuple[np.ndarray[Any, Any], ...]
 Inputs = Arrays | Sequence[str | Path] | str | Path
 
 
-def open(data: str | Path | Arrays, settings: Settings) -> Dataset:
+def open(data: str | Path | Arrays, settings: DataSettings, progress: Progress = untold) -> Dataset:
     """The dataset that a path, a sample's name or arrays (x, or x and y) hold.
 
+    progress: told what is going on, how much is done and of how much.
     Raises: DataError, naming the file and the row, if it cannot be used as it is.
     """
-    request = Request(kind=settings.kind, target=settings.target, group=settings.group, size=settings.size)
-    content = read(data, request)
-    if settings.group and content.splits["train"].groups is None:
-        raise DataError(f"{source_name(data)}: no column {settings.group!r} to group by; --group is for tables")
-    parts, held_out = split(content, settings)
-    schema = fit(content, parts["train"], settings)
-    require_all_classes(schema, parts["train"])
+    content = read(data, Request(settings.reading, fields(settings), progress=progress))
+    for name in fields(settings):
+        if name not in content.splits["train"].fields:
+            raise DataError(f"{source_name(data)}: no column {name!r} to split by; tables and --pattern have such")
+    known = {name: identified(part) for name, part in content.splits.items()}
+    parts, held_out = split(replace(content, splits=known), settings)
+    schema, parts = fit(content, parts, settings)
     if settings.size and schema.shape[1:] != (settings.size, settings.size):
-        raise DataError(
-            f"{source_name(data)}: --size {settings.size}: picture files are resized, and these data are none; "
-            "leave it out"
-        )
+        mend = "picture files are resized, and these data are none; leave it out"
+        raise DataError(f"{source_name(data)}: --size {settings.size}: {mend}")
     return Dataset(
         schema=schema,
         train=parts["train"],
@@ -49,6 +55,8 @@ def open(data: str | Path | Arrays, settings: Settings) -> Dataset:
         source=source_name(data),
         fingerprint=fingerprint(parts),
         held_out=held_out,
+        remarks=content.remarks,
+        group=settings.group,
     )
 
 
@@ -60,16 +68,22 @@ def read(data: str | Path | Arrays, request: Request) -> Content:
         if len(data) != 2:
             raise DataError(f"{len(data)} arrays: either x alone or (x, y) is expected")
         return arrays.from_arrays(data[0], data[1], "array", request)
-    path = locate(data)
-    for source in SOURCES:
-        if source.matches(path):
-            content: Content = source.read(path, request)
-            return content
+    return _read(place(locate(data)), request)
+
+
+def _read(path: Place, request: Request) -> Content:
+    loaded = frames.load_all(path)
+    kind = frames.kind_of(loaded["train"], request) if loaded else None
+    source = next((source for source in SOURCES if source.matches(path, request)), None)
+    if loaded and kind and (source is None or kind in ("image", "sound")):  # a list of files goes before the files
+        return cast(Content, FRAMES[kind].from_frames(loaded, request))
+    if source is not None:
+        return cast(Content, source.read(path, request))
     if path.is_dir() and not any(path.iterdir()):
-        raise DataError(f"{path}: an empty folder; put pictures, series or tables into it")
+        raise DataError(f"{path}: an empty folder; put pictures, sounds, series, texts or tables into it")
     raise DataError(
-        f"{path}: no kind of data that is known here; it may be a folder of pictures (in class folders or not), an "
-        "IDX folder, .npz, .npy, .ts or .csv"
+        f"{path}: no kind of data that is known here; it may be a folder of pictures, sounds or texts (in class "
+        "folders or not), an IDX folder, .npz, .npy, .ts, .csv, .tsv, .jsonl, .parquet, or a .zip of any of these"
     )
 
 
@@ -80,7 +94,7 @@ def read_inputs(inputs: Inputs, schema: Schema) -> Examples:
     """
     if not are_arrays(inputs) and not inputs:
         raise DataError("no input: name at least one file")
-    request = Request.of(schema)
+    request = Request(schema=schema)
     several = [inputs] if isinstance(inputs, str | Path) or are_arrays(inputs) else inputs
     contents = [read(cast(str | Path | Arrays, each), request) for each in several]
     parts = [part for content in contents for part in content.splits.values()]
@@ -104,10 +118,12 @@ def join(parts: Sequence[Examples]) -> Examples:
             lengths = torch.cat(
                 [torch.full((len(part),), part.x.shape[1]) if part.lengths is None else part.lengths for part in parts]
             )
-            parts = [Examples(pad(part.x, (0, 0, 0, longest - part.x.shape[1])), part.names, part.y) for part in parts]
+            parts = [
+                Examples(pad(part.loaded, (0, 0, 0, longest - part.x.shape[1])), part.names, part.y) for part in parts
+            ]
     kinds = {part.x.dtype for part in parts}
     return Examples(
-        x=torch.cat([part.x if len(kinds) == 1 else as_floats(part.x) for part in parts]),
+        x=torch.cat([part.loaded if len(kinds) == 1 else as_floats(part.loaded) for part in parts]),
         names=[name for part in parts for name in part.names],
         y=None
         if any(part.y is None for part in parts)
@@ -132,45 +148,3 @@ def source_name(data: str | Path | Arrays) -> str:
         return "arrays"
     path = Path(data).expanduser()
     return str(path.resolve()) if path.exists() else str(data)
-
-
-def fit(content: Content, train: Examples, settings: Settings) -> Schema:
-    """The schema of some content, its figures fitted on the training split."""
-    mean = std = lengths = None
-    if content.kind != "image":
-        mean, std = moments(train.x, train.lengths)
-    if content.kind == "series":
-        every = train.lengths if train.lengths is not None else torch.tensor([train.x.shape[1]])
-        lengths = (int(every.min()), int(every.max()))
-    return Schema(
-        kind=content.kind,
-        shape=tuple(train.x.shape[1:]) if content.kind == "image" else (train.x.shape[-1],),
-        lengths=lengths,
-        classes=content.classes,
-        columns=content.columns,
-        target=content.target,
-        size=settings.size,
-        mean=mean,
-        std=std,
-    )
-
-
-def require_all_classes(schema: Schema, train: Examples) -> None:
-    """Raises: DataError if a class has no example in the training split."""
-    if schema.classes is None or train.y is None:
-        return
-    counts = torch.bincount(train.y, minlength=len(schema.classes)).tolist()
-    missing = [name for name, count in zip(schema.classes, counts, strict=True) if not count]
-    if missing:
-        raise DataError(f"no example of class {', '.join(missing)} in the training split: add some, or drop the class")
-
-
-def fingerprint(parts: dict[str, Examples]) -> str:
-    """SHA-256 of the examples, labels and lengths of every split, in order."""
-    digest = hashlib.sha256()
-    for name, part in parts.items():
-        digest.update(f"{name} {tuple(part.x.shape)} {part.x.dtype}".encode())
-        for tensor in (part.x, part.y, part.lengths):
-            if tensor is not None:
-                digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()

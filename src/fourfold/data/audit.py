@@ -6,16 +6,18 @@ which examples stand changes nothing but their places.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .content import known, sample
 from .dataset import Dataset, Examples
-from .duplicates import duplicate_findings
-from .findings import Finding, Severity, blank_findings, class_findings, constant_findings, group_findings
+from .duplicates import equal_findings, near_findings
+from .finding import Finding, Severity
+from .findings import blank_findings, class_findings, constant_findings, group_findings
 from .nearness import own
 from .schema import Kind
 
@@ -32,8 +34,8 @@ class Part:
 class Audit:
     """What a data set holds, and the findings on it, the gravest first.
 
-    lengths: the shortest, the median and the longest series. low, high: the range of all
-    values, as they are stored. balance: the largest class of train over the smallest that
+    lengths: the shortest, the median and the longest series, sound or text. low, high: the
+    range of all values, as they are stored, None for texts. balance: the largest class of train over the smallest that
     has examples. constant: the share of columns, channels or pixels that never change in train.
     """
 
@@ -42,10 +44,10 @@ class Audit:
     shape: tuple[int, ...]
     splits: dict[str, Part]
     lengths: tuple[float, float, float] | None
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     balance: float | None
-    constant: float
+    constant: float | None
     findings: tuple[Finding, ...]
 
     @property
@@ -67,14 +69,16 @@ def audit(dataset: Dataset) -> Audit:
     splits = {name: _count(part, dataset.schema.classes) for name, part in dataset.splits.items()}
     classes = {name: part.classes for name, part in splits.items() if part.classes is not None}
     present = [count for count in classes.get("train", {}).values() if count]
-    ranges = [(float(x.min()), float(x.max())) for x in map(_values, dataset.splits.values())]
-    constant = _constant(dataset)
+    values = [] if dataset.schema.kind == "text" else [_values(part) for part in dataset.splits.values()]
+    constant = None if dataset.schema.kind == "text" else _constant(dataset)
     findings = [
-        *duplicate_findings(dataset),
+        *dataset.remarks,
+        *equal_findings(dataset),
+        *near_findings(dataset),
         *class_findings(classes),
         *group_findings(dataset),
         *blank_findings(dataset),
-        *constant_findings(dataset, constant),
+        *(() if constant is None else constant_findings(dataset, constant)),
     ]
     return Audit(
         source=dataset.source,
@@ -82,12 +86,44 @@ def audit(dataset: Dataset) -> Audit:
         shape=dataset.schema.shape,
         splits=splits,
         lengths=_lengths(dataset),
-        low=min(low for low, _ in ranges),
-        high=max(high for _, high in ranges),
+        low=min((float(x.min()) for x in values), default=None),
+        high=max((float(x.max()) for x in values), default=None),
         balance=max(present) / min(present) if present else None,
-        constant=float(constant.double().mean()),
-        findings=tuple(sorted(findings, key=lambda finding: get_args(Severity).index(finding.severity))),
+        constant=None if constant is None else float(constant.double().mean()),
+        findings=_by_severity(findings),
     )
+
+
+def brief(dataset: Dataset) -> tuple[Finding, ...]:
+    """The findings that take no time: what the source told, equal examples, classes and groups."""
+    every = dataset.splits
+    counts = {name: _count(part, dataset.schema.classes).classes for name, part in every.items()}
+    return _by_severity(
+        [
+            *dataset.remarks,
+            *(equal_findings(dataset) if all(map(known, every.values())) else ()),
+            *class_findings({name: classes for name, classes in counts.items() if classes is not None}),
+            *group_findings(dataset),
+        ]
+    )
+
+
+def in_memory(dataset: Dataset) -> Dataset:
+    """The dataset for an audit: of each split that stays in a file, examples from all over it, and a word on that."""
+    parts = {name: sample(part) for name, part in dataset.splits.items()}
+    if all(len(part) == len(dataset.splits[name]) for name, part in parts.items()):
+        return dataset
+    counts = tuple(f"{name}: {len(part):,} of {len(dataset.splits[name]):,}" for name, part in parts.items())
+    what = "splits too large for memory, of which evenly spaced examples were looked at"
+    remark = Finding("note", "sampled", what, len(counts), counts, "know that rare faults may be missed")
+    remarks = (*dataset.remarks, remark)
+    train, validation, test = (parts.get(name) for name in ("train", "validation", "test"))
+    assert train is not None
+    return replace(dataset, train=train, validation=validation, test=test, remarks=remarks)
+
+
+def _by_severity(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: get_args(Severity).index(finding.severity)))
 
 
 def _count(part: Examples, classes: Sequence[str] | None) -> Part:
@@ -99,11 +135,11 @@ def _count(part: Examples, classes: Sequence[str] | None) -> Part:
 
 def _values(part: Examples) -> Tensor:
     """All values but the padding; those of series that have any come as (any, channels)."""
-    return part.x if part.lengths is None else part.x[own(part)]
+    return part.loaded if part.lengths is None else part.loaded[own(part)]
 
 
 def _lengths(dataset: Dataset) -> tuple[float, float, float] | None:
-    if dataset.schema.kind != "series":
+    if dataset.schema.kind not in ("series", "sound", "text"):
         return None
     parts = dataset.splits.values()
     every = np.concatenate([np.full(len(p), p.x.shape[1]) if p.lengths is None else p.lengths.numpy() for p in parts])
@@ -113,6 +149,6 @@ def _lengths(dataset: Dataset) -> tuple[float, float, float] | None:
 def _constant(dataset: Dataset) -> Tensor:
     """Which columns, channels or pixels never change in train, bool (…)."""
     x = _values(dataset.train)
-    if dataset.schema.kind == "series":
+    if dataset.schema.kind in ("series", "sound"):
         x = x.flatten(0, -2)
     return x.amax(0) == x.amin(0)

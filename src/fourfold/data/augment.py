@@ -18,7 +18,7 @@ from . import augment_pictures as pictures
 from . import augment_series as series
 from .counter import normal, uniform
 from .dataset import Batch
-from .schema import Kind, Schema
+from .schema import THINGS, Kind, Schema
 
 Draw = Callable[[int, int], Tensor]  # from a stream and a count: random numbers (n, count)
 
@@ -37,8 +37,6 @@ DEFAULTS: dict[Kind, tuple[str, ...]] = {
     "series": ("scaling", "jitter"),
     "table": (),
 }
-
-THINGS: dict[Kind, str] = {"image": "pictures", "series": "series", "table": "tables"}
 
 # Every operation has a stream of its own, so that it does the same whatever else is asked for.
 # The numbers are part of what a seed means: a new operation takes the next one.

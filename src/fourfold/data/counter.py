@@ -28,7 +28,7 @@ def uniform(seed: int, step: int, index: Tensor, stream: int, count: int) -> Ten
     same ones: `count` 5 gives the first 5 of `count` 9.
     Returns: float32 (n, count), multiples of 2⁻²⁴, the same bits on every device.
     """
-    start = _mix(_key(seed, step, stream) + (index + 1) * GAMMA)
+    start = mix(_key(seed, step, stream) + (index + 1) * GAMMA)
     return _shift(words(start, count), 40).float() * 2**-24
 
 
@@ -49,7 +49,7 @@ def words(start: Tensor, count: int) -> Tensor:
     start: int64 (n,). Returns: int64 (n, count), all 64 bits random.
     """
     place = torch.arange(1, count + 1, device=start.device)
-    return _mix(start[:, None] + place * GAMMA)
+    return mix(start[:, None] + place * GAMMA)
 
 
 def _key(seed: int, step: int, stream: int) -> int:
@@ -58,7 +58,8 @@ def _key(seed: int, step: int, stream: int) -> int:
     return int.from_bytes(digest, "little", signed=True)
 
 
-def _mix(z: Tensor) -> Tensor:
+def mix(z: Tensor) -> Tensor:
+    """SplitMix64's finalizer: int64 of any shape in which every bit depends on all bits of `z`."""
     z = (z ^ _shift(z, 30)) * FIRST
     z = (z ^ _shift(z, 27)) * SECOND
     return z ^ _shift(z, 31)

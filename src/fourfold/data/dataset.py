@@ -1,81 +1,111 @@
 """Examples under a schema, with their splits, and how batches are taken from them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
-import torch
+import numpy as np
 from torch import Tensor
 
+from ..settings import Reading
+from .finding import Finding
+from .mapped import Mapped, Numbered
+from .progress import Progress, untold
 from .schema import Kind, Schema
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Some examples, in memory, as they were read.
+    """Some examples, as they were read: in memory or, where they are too large for it, in a file.
 
     x: pictures (n, channels, height, width), uint8 or float32 in [0, 1]; series
     (n, time, channels) float32, zero past their lengths; tables (n, columns) float32.
     lengths: int64 (n,), None unless the series differ in length. y: int64 (n,), indices
     into the classes, None without labels. names: where each example came from, for
-    messages and tables. groups: what must not be torn apart by a split (a speaker, a
-    patient), by name.
+    messages and tables. fields: columns that splits go by (a speaker, a patient), by name.
+    texts: what a text says; its x, int32 (n, 0), is nothing until a vocabulary is fitted.
+    digests: uint8 (n, 16), where the content was known before it was asked for.
     """
 
-    x: Tensor
+    x: Tensor | Mapped
     names: Sequence[str]
     y: Tensor | None = None
     lengths: Tensor | None = None
-    groups: Sequence[str] | None = None
+    fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    texts: Sequence[str] | None = None
+    digests: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @property
+    def loaded(self) -> Tensor:
+        """x, all of it in memory."""
+        return self.x[:] if isinstance(self.x, Mapped) else self.x
 
     def select(self, index: Tensor) -> Self:
         """The examples at `index`, int64 (m,), in that order."""
         return replace(
             self,
-            x=self.x[index],
-            names=[self.names[i] for i in index.tolist()],
-            groups=None if self.groups is None else [self.groups[i] for i in index.tolist()],
+            x=self.x.select(index) if isinstance(self.x, Mapped) else self.x[index],
+            names=_pick(self.names, index),
             y=None if self.y is None else self.y[index],
             lengths=None if self.lengths is None else self.lengths[index],
+            fields={name: _pick(values, index) for name, values in self.fields.items()},
+            texts=None if self.texts is None else _pick(self.texts, index),
+            digests=None if self.digests is None else self.digests[index.numpy()],
         )
+
+
+def _pick(values: Sequence[str], index: Tensor) -> Sequence[str]:
+    return values.select(index) if isinstance(values, Numbered) else [values[place] for place in index.tolist()]
 
 
 @dataclass(frozen=True)
 class Content:
     """What a source found: raw examples by split, before anything is fitted on them.
 
-    splits: "train" always; "validation" and "test" where the data bring them.
+    splits: "train" always; "validation" and "test" where the data bring them. levels: the
+    categories of a table's columns that are not numbers; x holds their places there.
+    decided: settings of `Reading` that were found by looking at the data (the target, the
+    column of texts, the rate of sounds); they go into the schema. remarks: what the source
+    has to tell, files that it left out among it; an audit shows them. ordered: one series
+    that is a course of time, which a split cuts by time.
     """
 
     kind: Kind
     splits: Mapping[str, Examples]
     classes: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
-    target: str | None = None
+    decided: Mapping[str, Any] = field(default_factory=dict)
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    remarks: tuple[Finding, ...] = ()
+    ordered: bool = False
 
 
 @dataclass(frozen=True)
 class Request:
     """How a source is to read: by a training's settings, or by a model's schema.
 
-    Under a schema the source brings what it reads into the schema's shape where that
-    loses nothing (grey to colour, columns by name), refuses the rest, and takes labels
-    where they are and nothing where they are not.
+    fields: columns (or names in a pattern) that splits go by. Under a schema the source
+    brings what it reads into the schema's shape where that loses nothing (grey to colour,
+    columns by name), refuses the rest, and takes labels where they are and nothing where
+    they are not. progress: told what is going on, how much is done and of how much.
     """
 
-    kind: Kind | Literal["auto"] = "auto"
-    target: str | None = None
-    group: str | None = None
-    size: int | None = None
+    reading: Reading = field(default_factory=Reading)
+    fields: tuple[str, ...] = ()
     schema: Schema | None = None
+    progress: Progress = untold
 
-    @classmethod
-    def of(cls, schema: Schema) -> Self:
-        """How to read what a model with this schema is asked about."""
-        return cls(kind=schema.kind, target=schema.target, size=schema.size, schema=schema)
+    def __post_init__(self) -> None:
+        if self.schema is not None:
+            object.__setattr__(self, "reading", self.schema.reading)
+
+    @property
+    def kind(self) -> Kind | Literal["auto"]:
+        """What the data have to be."""
+        return self.schema.kind if self.schema else self.reading.kind
 
 
 @dataclass(frozen=True)
@@ -89,6 +119,8 @@ class Dataset:
     source: str
     fingerprint: str  # SHA-256 of the content and the split
     held_out: Mapping[str, list[int]]  # places in the train that the data brought, by the split cut from it
+    remarks: tuple[Finding, ...] = ()  # what the source had to tell
+    group: str | None = None  # the field whose equal values no split may tear apart
 
     @property
     def splits(self) -> dict[str, Examples]:
@@ -101,8 +133,9 @@ class Dataset:
 class Batch:
     """What a loss sees: prepared examples on the device.
 
-    x: float32, shaped as in `Examples`. lengths: int64 (n,) or None. y: int64 (n,) or None; probabilities, float32
-    (n, classes), once examples are mixed. index: int64 (n,), the examples' places in their split.
+    x: float32, shaped as in `Examples`, or a text's int32 (n, time). lengths: int64 (n,) or
+    None. y: int64 (n,) or None; probabilities, float32 (n, classes), once examples are
+    mixed. index: int64 (n,), the examples' places in their split.
     """
 
     x: Tensor
@@ -112,47 +145,3 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.x)
-
-
-class Resident:
-    """A split that lives on the device, whole, from which batches are gathered.
-
-    Pictures stay bytes until they are gathered; everything else is prepared once.
-    """
-
-    def __init__(self, examples: Examples, schema: Schema, device: torch.device) -> None:
-        self.schema = schema
-        self.device = device
-        self.prepared = examples.x.dtype != torch.uint8
-        x = schema.prepare(examples.x) if self.prepared else examples.x
-        if examples.lengths is not None:
-            # Standardising moves the padding away from zero; nothing may read it, and zero shows if it does.
-            x = x * (torch.arange(x.shape[1]) < examples.lengths[:, None])[:, :, None]
-        self.x = x.to(device)
-        self.y = None if examples.y is None else examples.y.to(device)
-        self.lengths = examples.lengths  # on the CPU: the longest of a batch is read at every step
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def gather(self, index: Tensor) -> Batch:
-        """The batch of the examples at `index`, int64 (n,) on the CPU."""
-        place = index.to(self.device, non_blocking=True)
-        lengths = None
-        if self.lengths is None:
-            x = self.x.index_select(0, place)
-        else:
-            short = self.lengths[index]
-            x = self.x[:, : int(short.max())].index_select(0, place)
-            lengths = short.to(self.device, non_blocking=True)
-        return Batch(
-            x=x if self.prepared else self.schema.prepare(x),
-            lengths=lengths,
-            y=None if self.y is None else self.y.index_select(0, place),
-            index=place,
-        )
-
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """Every example once, as they stand, for judging and predicting."""
-        for index in torch.split(torch.arange(len(self)), batch_size):
-            yield self.gather(index)

@@ -7,31 +7,47 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
-from .content import digests
+from .content import digests, known
 from .dataset import Dataset, Examples
-from .findings import FEW, Finding, Place, natural
+from .finding import FEW, Finding, Spot, natural
 from .nearness import Near, Sketch, Whole, nearest, sketches
+from .vocabulary import normalised
 
 
-def duplicate_findings(dataset: Dataset) -> Iterator[Finding]:
-    """Equal examples across splits and within one, equal examples of different classes, nearly equal ones."""
-    splits = dataset.splits
-    found = identify(list(splits.values()))
-    parts = [_Split(name, part, ids) for (name, part), ids in zip(splits.items(), found, strict=True)]
+def equal_findings(dataset: Dataset) -> Iterator[Finding]:
+    """Equal examples across splits and within one, and equal examples of different classes."""
+    parts = _identified(dataset)
     for a, b in itertools.combinations(parts, 2):
         yield from _across(a, b)
     yield from _conflicts(parts, dataset.schema.classes or ())
-    sketched = sketches([part.examples for part in parts], dataset.schema)
-    if sketched:
-        for (a, sketch_a), (b, sketch_b) in itertools.combinations(zip(parts, sketched, strict=True), 2):
-            yield from _near(a, b, sketch_a, sketch_b)
     for part in parts:
         yield from _within(part)
 
 
+def near_findings(dataset: Dataset) -> Iterator[Finding]:
+    """Nearly equal examples across splits."""
+    parts = _identified(dataset)
+    if dataset.schema.kind == "text":
+        for a, b in itertools.combinations(parts, 2):
+            yield from _alike(a, b)
+        return
+    sketched = sketches([part.examples for part in parts], dataset.schema)
+    if sketched:
+        for (a, sketch_a), (b, sketch_b) in itertools.combinations(zip(parts, sketched, strict=True), 2):
+            yield from _near(a, b, sketch_a, sketch_b)
+
+
+def _identified(dataset: Dataset) -> list["_Split"]:
+    found = identify(list(dataset.splits.values()))
+    return [_Split(name, part, ids) for (name, part), ids in zip(dataset.splits.items(), found, strict=True)]
+
+
 def require_apart(dataset: Dataset) -> None:
-    """Raises: DataError, naming the first ones, if examples of the test split are in train too."""
-    if dataset.test is None:
+    """Raises: DataError, naming the first ones, if examples of the test split are in train too.
+
+    Examples in a file whose content is not known are not compared.
+    """
+    if dataset.test is None or not known(dataset.train) or not known(dataset.test):
         return
     pair = {"train": dataset.train, "test": dataset.test}
     train, test = (_Split(*each) for each in zip(pair, pair.values(), identify(list(pair.values())), strict=True))
@@ -77,7 +93,7 @@ def _across(a: _Split, b: _Split) -> Iterator[Finding]:
     if not places:
         return
     shown = sorted(places, key=b.key)[:FEW]
-    pairs = [(Place(b.name, place), Place(a.name, a.first(b.ids[place]))) for place in shown]
+    pairs = [(Spot(b.name, place), Spot(a.name, a.first(b.ids[place]))) for place in shown]
     names = [(b.examples.names[left.index], a.examples.names[right.index]) for left, right in pairs]
     leak = (a.name, b.name) == ("train", "test")
     yield Finding(
@@ -106,7 +122,7 @@ def _within(part: _Split) -> Iterator[Finding]:
         count=len(part.ids) - len(contents),
         examples=tuple(_joined([part.examples.names[place] for place in group]) for group in shown),
         mend="each counts as often as it stands there; remove them unless that is meant",
-        places=tuple(tuple(Place(part.name, place) for place in group[:2]) for group in shown),
+        places=tuple(tuple(Spot(part.name, place) for place in group[:2]) for group in shown),
     )
 
 
@@ -125,9 +141,9 @@ def _conflicts(parts: Sequence[_Split], classes: Sequence[str]) -> Iterator[Find
     if not len(torn):
         return
     members = [(part, y, place) for part, y in labelled for place in np.flatnonzero(np.isin(part.ids, torn)).tolist()]
-    groups: dict[int, dict[str, tuple[str, Place]]] = {}  # by content and class
+    groups: dict[int, dict[str, tuple[str, Spot]]] = {}  # by content and class
     for part, y, place in sorted(members, key=lambda member: member[0].key(member[2])):
-        named = part.examples.names[place], Place(part.name, place)
+        named = part.examples.names[place], Spot(part.name, place)
         groups.setdefault(int(part.ids[place]), {}).setdefault(classes[y[place]], named)
     shown = list(groups.values())[:FEW]
     yield Finding(
@@ -139,6 +155,32 @@ def _conflicts(parts: Sequence[_Split], classes: Sequence[str]) -> Iterator[Find
         mend="find the right label of each, or remove it",
         places=tuple(tuple(place for _, place in group.values()) for group in shown),
     )
+
+
+def _alike(a: _Split, b: _Split) -> Iterator[Finding]:
+    """Texts that are equal but for case, spacing and ways of writing a character."""
+    assert a.examples.texts is not None
+    assert b.examples.texts is not None
+    places: dict[str, int] = {}
+    for place, text in enumerate(a.examples.texts):
+        places.setdefault(normalised(text), place)
+    equal = set(a.ids.tolist())
+    pairs = [
+        (place, places[key])
+        for place, key in enumerate(map(normalised, b.examples.texts))
+        if key in places and b.ids[place] not in equal
+    ]
+    if pairs:
+        shown = sorted(pairs, key=lambda pair: b.key(pair[0]))[:FEW]
+        yield Finding(
+            severity="warning",
+            name="near-duplicates",
+            what=f"texts of {b.name} equal to one of {a.name} but for case and spacing",
+            count=len(pairs),
+            examples=tuple(f"{b.examples.names[j]} ≈ {a.examples.names[i]}" for j, i in shown),
+            mend="look at the pairs; what says the same belongs in one split",
+            places=tuple((Spot(b.name, j), Spot(a.name, i)) for j, i in shown),
+        )
 
 
 def _near(a: _Split, b: _Split, sketch_a: Sketch, sketch_b: Sketch) -> Iterator[Finding]:
@@ -163,5 +205,5 @@ def _near_finding(a: _Split, b: _Split, near: Near) -> Finding:
         count=int(np.isin(b.ids, b.ids[near.second]).sum()),
         examples=tuple(f"{b.examples.names[j]} ≈ {a.examples.names[i]} ({distance:.2g})" for distance, j, i in found),
         mend="look at the pairs; what shows the same thing belongs in one split",
-        places=tuple((Place(b.name, j), Place(a.name, i)) for _, j, i in found),
+        places=tuple((Spot(b.name, j), Spot(a.name, i)) for _, j, i in found),
     )

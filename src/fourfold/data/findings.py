@@ -1,53 +1,20 @@
 """What an audit can find on classes, groups, columns and single examples."""
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
+from ..errors import DataError
 from .dataset import Dataset, Examples
+from .finding import FEW, Finding, Severity, Spot, natural
 from .nearness import own
+from .schema import THINGS
 
-Severity = Literal["fatal", "warning", "note"]
 Counts = Mapping[str, int]  # examples by class
 
-FEW = 5  # examples that a finding shows
 SMALL = 10  # a class of fewer training examples is learnt by chance
 UNEVEN = 10  # the largest class over the smallest: beyond it a warning
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an example stands."""
-
-    split: str
-    index: int
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, or worth knowing.
-
-    name: what scripts look for. count: how many examples, classes or columns `what` is
-    about. examples: the first few in words; places: where these stand, a group for each,
-    if they are examples of the data.
-    """
-
-    severity: Severity
-    name: str
-    what: str
-    count: int
-    examples: tuple[str, ...]
-    mend: str
-    places: tuple[tuple[Place, ...], ...] = ()
-
-
-def natural(name: str) -> tuple[str, str]:
-    """The key that sorts names by the numbers in them: row 9 before row 10."""
-    return re.sub(r"\d+", lambda digits: digits[0].zfill(20), name), name
 
 
 def class_findings(splits: Mapping[str, Counts]) -> Iterator[Finding]:
@@ -61,9 +28,9 @@ def class_findings(splits: Mapping[str, Counts]) -> Iterator[Finding]:
         missing = [name for name, count in counts.items() if not count]
         if missing:
             what = f"classes without an example in {split}"
-            what += "; families that learn classes refuse such data" if split == "train" else ""
             mend = "add examples, or drop the class"
-            yield Finding("warning", "missing-classes", what, len(missing), tuple(missing[:FEW]), mend)
+            severity: Severity = "fatal" if split == "train" else "warning"
+            yield Finding(severity, "missing-classes", what, len(missing), tuple(missing[:FEW]), mend)
     small = {name: count for name, count in present.items() if count < SMALL}
     if small:
         what, mend = f"classes with fewer than {SMALL} examples in train", "add examples, or join classes"
@@ -81,10 +48,23 @@ def _smallest(counts: Counts) -> tuple[str, ...]:
     return tuple(f"{name}: {count}" for name, count in sorted(counts.items(), key=lambda item: item[::-1])[:FEW])
 
 
+def require_classes(dataset: Dataset) -> None:
+    """Raises: DataError if a class has no example in the training split."""
+    train = dataset.train
+    if train.y is None or dataset.schema.classes is None:
+        return
+    present = set(train.y.tolist())
+    missing = [name for place, name in enumerate(dataset.schema.classes) if place not in present]
+    if missing:
+        raise DataError(f"no example of class {', '.join(missing)} in the training split: add some, or drop the class")
+
+
 def group_findings(dataset: Dataset) -> Iterator[Finding]:
-    """Groups that stand in two splits, where the data bring groups."""
+    """Groups that stand in two splits, where splits are to keep them whole."""
+    if dataset.group is None:
+        return
     for (first, a), (second, b) in itertools.combinations(dataset.splits.items(), 2):
-        shared = sorted(set(a.groups or ()) & set(b.groups or ()), key=natural)
+        shared = sorted(set(a.fields[dataset.group]) & set(b.fields[dataset.group]), key=natural)
         if shared:
             what, mend = f"groups with examples in both {first} and {second}", "keep each group in one split"
             yield Finding("warning", "torn-groups", what, len(shared), tuple(shared[:FEW]), mend)
@@ -97,19 +77,23 @@ def constant_findings(dataset: Dataset, constant: torch.Tensor) -> Iterator[Find
     columns = dataset.schema.columns
     places = constant.nonzero()[:, 0].tolist()
     names = tuple(columns[place] if columns else f"number {place + 1}" for place in places[:FEW])
-    noun = "columns" if dataset.schema.kind == "table" else "channels"
+    noun = {"table": "columns", "sound": "bands"}.get(dataset.schema.kind, "channels")
     what = f"{noun} that never change in train and so tell nothing"
     yield Finding("note", "constant", what, len(places), names, "leave them out")
 
 
 def blank_findings(dataset: Dataset) -> Iterator[Finding]:
     """Pictures of one colour and series that never change."""
-    if dataset.schema.kind == "table":
+    if dataset.schema.kind in ("table", "text"):
         return
     splits = dataset.splits
-    places = [Place(split, index) for split, part in splits.items() for index in _blank(part)]
+    places = [Spot(split, index) for split, part in splits.items() for index in _blank(part)]
     if places:
-        what = "pictures of a single colour" if dataset.schema.kind == "image" else "series that never change"
+        what = (
+            "pictures of a single colour"
+            if dataset.schema.kind == "image"
+            else f"{THINGS[dataset.schema.kind]} that never change"
+        )
         names = {place: splits[place.split].names[place.index] for place in places}
         shown = sorted(places, key=lambda place: natural(names[place]))[:FEW]
         examples, groups = tuple(names[place] for place in shown), tuple((place,) for place in shown)
@@ -119,11 +103,11 @@ def blank_findings(dataset: Dataset) -> Iterator[Finding]:
 def _blank(part: Examples) -> list[int]:
     """Places of examples no channel of which changes, over space or over time."""
     if part.x.dim() == 4:
-        x = part.x.flatten(2).transpose(1, 2)
+        x = part.loaded.flatten(2).transpose(1, 2)
     elif part.lengths is None:
-        x = part.x
+        x = part.loaded
     else:  # the first value in place of the padding
-        x = torch.where(own(part)[:, :, None], part.x, part.x[:, :1])
+        x = torch.where(own(part)[:, :, None], part.loaded, part.loaded[:, :1])
     several = torch.full((len(x),), x.shape[1]) if part.lengths is None else part.lengths
     places: list[int] = ((x.amax(1) == x.amin(1)).all(1) & (several > 1)).nonzero()[:, 0].tolist()
     return places

@@ -76,7 +76,7 @@ class Sketch:
 def sketches(parts: Sequence[Examples], schema: Schema) -> list[Sketch] | None:
     """A sketch of each part; None if examples have so few values that they are close by chance."""
     if schema.kind == "image":
-        return [_sketch_pictures(part.x) for part in parts]
+        return [_sketch_pictures(part.loaded) for part in parts]
     width = max(part.x.shape[1] for part in parts)
     rows = [_vectors(part, schema, width) for part in parts]
     if schema.kind == "table":  # a column that never changes would only make the others count less
@@ -88,7 +88,7 @@ def sketches(parts: Sequence[Examples], schema: Schema) -> list[Sketch] | None:
 
 
 def _vectors(part: Examples, schema: Schema, width: int) -> Tensor:
-    x = schema.prepare(part.x)
+    x = schema.prepare(part.loaded)
     if part.lengths is not None:
         x = torch.where(own(part)[:, :, None], x, 0)
     return pad(x, (0, 0, 0, width - x.shape[1])).flatten(1) if x.dim() == 3 else x

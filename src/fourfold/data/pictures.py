@@ -6,67 +6,119 @@ Shapes: n pictures, c channels (1 grey, 3 colour), h height, w width.
 import math
 import os
 import warnings
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError, StorageError
+from .places import Place, size_of
+from .progress import untold
+from .text_files import listing
+
+T = TypeVar("T")
+Fit = Literal["crop", "pad"]
+Allocate = Callable[[tuple[int, ...]], np.ndarray]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 LARGEST = 89_478_485  # pixels; beyond it Pillow, too, suspects a decompression bomb
 
 SMALL = 4_096  # bytes
+STEP = 256  # pictures between two words on progress
+AHEAD = 64  # pictures that wait, decoded, for their turn
 SEEN = 64  # pixels that a picture takes in a grid if whole enlargement allows it
 
 
-def decode(path: str | os.PathLike[str], channels: int | None = None, size: int | None = None) -> np.ndarray:
+def decode(path: Place, channels: int | None = None, size: int | None = None, fit: Fit = "crop") -> np.ndarray:
     """A picture file as uint8 (c, h, w): upright by its EXIF, transparency over white.
 
     A GIF gives its first frame; 16-bit grey is scaled to 8 bits. A palette counts as
     colour, whatever is in it.
     channels: None keeps the file's own; 3 makes grey into colour; 1 takes a colour file
-    only if its channels are equal. size: the short side is resized to it and the middle
-    square is kept. For many files use `decode_all`: this one touches the process's
-    warning filters.
+    only if its channels are equal. size: the side of a square that the picture is brought
+    to: "crop" fills it and cuts what is over, "pad" shows all, with black beside it. For
+    many files use `decode_all`: this one touches the process's warning filters.
     Raises: DataError naming the file, if it cannot be read, exceeds the pixel cap or is
     in colour where grey is asked for.
     """
     with warnings.catch_warnings(action="ignore"):  # Pillow warns of what is judged here anyway
-        return _decode(path, channels, size)
+        found = _attempt(path, channels, size, fit)
+    if isinstance(found, str):
+        raise DataError(f"{path}: {found}; remove or replace it")
+    return found
 
 
-def decode_all(paths: Sequence[Path], size: int | None = None, expected: tuple[int, ...] | None = None) -> np.ndarray:
+def bytes_of(shape: tuple[int, ...]) -> np.ndarray:
+    """An array of zero bytes, in memory."""
+    return np.zeros(shape, dtype=np.uint8)
+
+
+def decode_all(
+    files: Sequence[Place],
+    size: int | None = None,
+    fit: Fit = "crop",
+    expected: tuple[int, ...] | None = None,
+    allocate: Allocate = bytes_of,
+    progress: Callable[[str, int, int], None] = untold,
+) -> tuple[np.ndarray, dict[int, str]]:
     """Many picture files as uint8 (n, c, h, w), decoded in threads where that is faster, in their order.
 
-    paths: at least one. If one is in colour, all become colour. expected: the (c, h, w)
-    that each must have.
-    Raises: DataError naming the first files that cannot be used and their number, or two
-    files of different sizes (at the first such pair, before the rest is decoded).
+    files: at least one. If one is in colour, all become colour. expected: the (c, h, w)
+    that each must have. allocate: makes the array for a shape, filled with zeros.
+    Returns: the pictures, zeros where a file cannot be used, and why, by place.
+    Raises: DataError for a picture of another size than the first one or the expected
+    (before the rest is decoded), or if no file can be used.
     """
-    pictures: list[np.ndarray] = []
-    failures: list[DataError] = []
-    attempt = partial(_attempt, channels=expected[0] if expected else None, size=size)
+    x: np.ndarray | None = None
+    first, failures = 0, dict[int, str]()
+    attempt = partial(_attempt, channels=expected[0] if expected else None, size=size, fit=fit)
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        first: tuple[Path, np.ndarray] | None = None
-        results = map(attempt, paths) if _small(paths) else pool.map(attempt, paths)
-        try:
-            for path, result in zip(paths, results, strict=True):
-                if isinstance(result, DataError):
-                    failures.append(result)
-                    continue
-                first = first or (path, result)
-                _compare(path, result, first, expected)
-                pictures.append(result)
-        finally:
-            pool.shutdown(cancel_futures=True)
-    if failures:
-        raise _summary(failures, len(paths))
-    return _stack(pictures)
+        results = map(attempt, files) if _small(files) else _ahead(pool, attempt, files)
+        for place, picture in enumerate(results):
+            if place % STEP == 0:
+                progress("pictures", place, len(files))
+            if isinstance(picture, str):
+                failures[place] = picture
+                continue
+            if x is None:
+                x, first = allocate((len(files), *picture.shape)), place
+            _compare(files[place], picture, x, files[first], expected)
+            if len(picture) > x.shape[1]:
+                x = _in_colour(x, place, allocate)
+            x[place] = picture
+    progress("pictures", len(files), len(files))
+    if x is None:
+        told = [f"{files[place]}: {why}" for place, why in failures.items()]
+        raise DataError(f"no picture can be used: {listing(told)}; remove or replace them")
+    return x, failures
+
+
+def _ahead(pool: ThreadPoolExecutor, attempt: Callable[[Place], T], files: Sequence[Place]) -> Iterator[T]:
+    """What `attempt` makes of each file, in their order, a few of them ahead of who asks."""
+    waiting: deque[Future[T]] = deque()
+    try:
+        for file in files:
+            waiting.append(pool.submit(attempt, file))
+            if len(waiting) == AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _in_colour(x: np.ndarray, count: int, allocate: Allocate) -> np.ndarray:
+    """The first `count` grey pictures of x as colour ones, in an array of their own."""
+    wide = allocate((len(x), 3, *x.shape[2:]))
+    for start in range(0, count, STEP):
+        wide[start : min(start + STEP, count)] = x[start : min(start + STEP, count)]
+    return wide
 
 
 def tile(x: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
@@ -116,41 +168,44 @@ def write_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:
         raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
-def _attempt(path: Path, channels: int | None, size: int | None) -> np.ndarray | DataError:
+def _attempt(path: Place, channels: int | None, size: int | None, fit: Fit) -> np.ndarray | str:
+    """The picture, or why it cannot be used."""
     try:
-        return _decode(path, channels, size)
-    except DataError as error:
-        return error
+        return _decode(path, channels, size, fit)
+    except ValueError as error:
+        return str(error)
 
 
-def _small(paths: Sequence[Path]) -> bool:
+def _small(paths: Sequence[Place]) -> bool:
     """Whether the files are too small for threads, which then wait for each other most of the time.
 
     6,000 pictures of 32 x 32 took 1.8 s in two threads and 1.0 s in one.
     """
-    return max((path.stat().st_size for path in paths[:16] if path.exists()), default=0) < SMALL
+    return max((size_of(path) for path in paths[:16] if path.exists()), default=0) < SMALL
 
 
-def _decode(path: str | os.PathLike[str], channels: int | None, size: int | None) -> np.ndarray:
+def _decode(path: Place, channels: int | None, size: int | None, fit: Fit) -> np.ndarray:
+    """See `decode`. Raises: ValueError with the reason, without the path."""
     try:
-        with Path(path).open("rb") as file, Image.open(file, formats=FORMATS) as image:
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > LARGEST:
                 raise ValueError(f"{image.width} x {image.height} pixels, more than {LARGEST:,}")
             picture = _plain(ImageOps.exif_transpose(image))
         if size is not None:
-            picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+            square = ImageOps.pad if fit == "pad" else ImageOps.fit
+            picture = square(picture, (size, size), Image.Resampling.LANCZOS)
         x_hwc = np.array(picture)
     except UnidentifiedImageError:
-        raise DataError(f"{path}: its content is no {', '.join(FORMATS)}; remove or replace it") from None
+        raise ValueError(f"its content is no {', '.join(FORMATS)}") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}); remove or replace it") from None
+        raise ValueError(f"cannot be read ({error.strerror or error})") from None
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them trip over
-        raise DataError(f"{path}: cannot be read ({error}); remove or replace it") from None
+        raise ValueError(f"cannot be read ({error})") from None
     x = x_hwc[None] if x_hwc.ndim == 2 else np.ascontiguousarray(x_hwc.transpose(2, 0, 1))
     if channels is not None:
         x = recolour(x[None], channels)[0]
         if len(x) != channels:
-            raise DataError(f"{path}: in colour, where grey is asked for; convert it to grey")
+            raise ValueError("in colour, where grey is asked for; convert it to grey")
     return x
 
 
@@ -167,33 +222,17 @@ def _plain(image: Image.Image) -> Image.Image:
     return image.convert(mode)
 
 
-def _compare(path: Path, x: np.ndarray, first: tuple[Path, np.ndarray], expected: tuple[int, ...] | None) -> None:
-    if expected and x.shape != expected:
-        raise DataError(f"{path}: {_size(x.shape)} pixels, where the model takes {_size(expected)}; resize it to these")
-    if x.shape[1:] != first[1].shape[1:]:
+def _compare(file: Place, picture: np.ndarray, x: np.ndarray, first: Place, expected: tuple[int, ...] | None) -> None:
+    if expected and picture.shape != expected:
         raise DataError(
-            f"{path} has {_size(x.shape)} pixels but {first[0]} has {_size(first[1].shape)}; "
+            f"{file}: {_size(picture.shape)} pixels, where the model takes {_size(expected)}; resize it to these"
+        )
+    if picture.shape[1:] != x.shape[2:]:
+        raise DataError(
+            f"{file} has {_size(picture.shape)} pixels but {first} has {_size(x.shape[1:])}; "
             "bring all to one size with --size N"
         )
 
 
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[2]} x {shape[1]}"
-
-
-def _summary(failures: list[DataError], total: int) -> DataError:
-    if total == 1:
-        return failures[0]
-    rest = len(failures) - 5
-    lines = [str(error) for error in failures[:5]] + ([f"and {rest} more"] if rest > 0 else [])
-    return DataError(f"{len(failures)} of {total} pictures cannot be used: " + "; ".join(lines))
-
-
-def _stack(pictures: list[np.ndarray]) -> np.ndarray:
-    """All in one array; each is freed as it is copied, so that memory holds them once."""
-    channels = max(len(x) for x in pictures)
-    stacked = np.empty((len(pictures), channels, *pictures[0].shape[1:]), dtype=np.uint8)
-    while pictures:
-        picture = pictures.pop()
-        stacked[len(pictures)] = picture
-    return stacked

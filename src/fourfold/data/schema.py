@@ -10,28 +10,40 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-Kind = Literal["image", "series", "table"]
+from ..settings import Reading
+
+Kind = Literal["image", "series", "table", "text", "sound"]
+THINGS: dict[Kind, str] = {
+    "image": "pictures",
+    "series": "series",
+    "table": "rows of a table",
+    "text": "texts",
+    "sound": "sounds",
+}
 
 
 class Schema(BaseModel):
     """One example's kind, shape and classes, and the preprocessing fitted on train.
 
-    `shape` is (channels, height, width) for pictures, (channels,) for series and
-    (columns,) for tables; the length of a series is no part of it. Pictures are scaled
-    to [0, 1]; series and tables are standardised by `mean` and `std`, a figure a channel.
+    `shape` is (channels, height, width) for pictures, (channels,) for series, (bands,) for
+    sounds, () for texts and (columns,) for tables, a category counting as many as it has
+    levels; a length is no part of it. Pictures are scaled to [0, 1]; series, sounds and
+    tables are standardised by `mean` and `std`, a figure a channel.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Kind
     shape: tuple[int, ...]
-    lengths: tuple[int, int] | None = None  # a series' shortest and longest in train
+    lengths: tuple[int, int] | None = None  # the shortest and the longest in train: steps, frames or pieces
     classes: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None  # a table's, in order, without the target
-    target: str | None = None
-    size: int | None = None  # pictures were resized and cropped to this side
+    levels: dict[str, tuple[str, ...]] = {}  # of a table's columns that are categories
+    fill: tuple[float, ...] | None = None  # what stands for a missing value, a figure a column
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    vocabulary: str | None = None  # a text's, as JSON of the tokenizers library
+    reading: Reading = Reading()  # with what was decided by looking at train: the target, the rate of sounds
 
     def prepare(self, x: Tensor) -> Tensor:
         """Examples as the networks take them.
@@ -41,6 +53,8 @@ class Schema(BaseModel):
         """
         if self.kind == "image":
             return as_floats(x)
+        if self.kind == "text":
+            return x
         mean, std = self._moments(x)
         return (x.float() - mean) / std
 
@@ -63,18 +77,3 @@ class Schema(BaseModel):
 def as_floats(x: Tensor) -> Tensor:
     """Pictures as float32 in [0, 1], whether they are stored so or as bytes."""
     return x.float().div_(255) if x.dtype == torch.uint8 else x.float()
-
-
-def moments(x: Tensor, lengths: Tensor | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel; the padded part of a series is not counted.
-
-    x: float (n, columns) or (n, time, channels); lengths: int64 (n,) or None.
-    A channel that never changes gets 1 as its deviation, so that it becomes 0 throughout.
-    """
-    values = x.double()
-    if lengths is not None:
-        values = values[torch.arange(x.shape[1]) < lengths[:, None]]
-    values = values.reshape(-1, x.shape[-1])
-    std = values.std(dim=0, correction=0)
-    std = torch.where(std > 1e-12, std, torch.ones_like(std))
-    return tuple(values.mean(dim=0).tolist()), tuple(std.tolist())

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 import torch
 
-from ..errors import DataError
-from ..settings import Settings
+from ..errors import DataError, nearest
+from ..runtime import generator
+from ..settings import DataSettings
 from .content import digests
 from .dataset import Content, Examples
+from .mapped import Mapped
+from .text_files import SPLITS
 
 ORDER = ("train", "validation", "test")
 
@@ -28,31 +31,43 @@ class Group:
     turn: bytes
 
 
-def split(content: Content, settings: Settings) -> tuple[dict[str, Examples], dict[str, list[int]]]:
+def fields(settings: DataSettings) -> tuple[str, ...]:
+    """The columns, or names in a pattern, that a split goes by."""
+    named = (settings.group, settings.split, settings.test_on and settings.test_on.partition("=")[0])
+    return tuple(dict.fromkeys(name for name in named if name))
+
+
+def split(content: Content, settings: DataSettings) -> tuple[dict[str, Examples], dict[str, list[int]]]:
     """The splits "train", "validation" and "test", the last two where they are or are asked for.
 
-    What the data bring stays as it is. A missing test split is cut from train first (its
-    share, or one fold), then a missing validation split from the rest, each class by class.
+    What the data bring stays as it is; then what a column tells. A missing test split is cut
+    from the rest of train first (its share, or one fold), then a missing validation split,
+    each class by class.
 
     Returns: the splits, and for each one that was cut the places of its examples in the
-    train that the data brought. Raises: DataError if a split is empty, or if folds are
-    asked for and the data bring a test split.
+    train that the data brought. Raises: DataError if a split is empty, or if the data bring
+    one that is to be cut.
     """
     parts = dict(content.splits)
     whole = parts["train"]
-    rest = torch.arange(len(whole))
-    cut: dict[str, list[int]] = {}
-    if settings.fold and "test" in parts:
-        raise DataError("--fold: the data bring a test split of their own; leave one of the two away")
+    cut = _told(whole, settings)
+    for option, asked in (("--fold", settings.fold), ("--split", settings.split), ("--test-on", settings.test_on)):
+        if asked and "test" in parts and (option == "--fold" or "test" in cut):
+            raise DataError(f"{option}: the data bring a test split of their own; leave one of the two away")
+    rest = _without(torch.arange(len(whole)), cut)
     for name, share in (("test", settings.test), ("validation", settings.validation)):
-        if name in parts:
+        if name in parts or name in cut:
             continue
-        queue = groups(whole.select(rest), settings.seed, name)
-        chosen = fold(queue, settings.fold) if settings.fold and name == "test" else hold_out(queue, share)
+        left = whole.select(rest) if cut else whole
+        if settings.group is None and isinstance(left.x, Mapped) and left.digests is None:
+            chosen = by_place(left, settings, name, share)
+        else:
+            queue = groups(left, settings.group, settings.seed, name)
+            chosen = fold(queue, settings.fold) if settings.fold and name == "test" else hold_out(queue, share)
         if chosen:
-            outside = rest[torch.tensor(chosen)]
-            parts[name], cut[name] = whole.select(outside), outside.tolist()
-            rest = rest[~torch.isin(rest, outside)]
+            cut[name] = rest[torch.tensor(chosen)].tolist()
+            rest = rest[~torch.isin(rest, torch.tensor(cut[name]))]
+    parts |= {name: whole.select(torch.tensor(places)) for name, places in cut.items()}
     if cut:
         parts["train"] = whole.select(rest)
     for name, part in parts.items():
@@ -61,14 +76,38 @@ def split(content: Content, settings: Settings) -> tuple[dict[str, Examples], di
     return {name: parts[name] for name in ORDER if name in parts}, cut
 
 
-def groups(examples: Examples, seed: int, name: str) -> dict[int, list[Group]]:
+def _told(whole: Examples, settings: DataSettings) -> dict[str, list[int]]:
+    """The places of the examples that a column puts into test or validation."""
+    cut: dict[str, list[int]] = {}
+    if settings.split:
+        for place, value in enumerate(whole.fields[settings.split]):
+            named = SPLITS.get(value.lower())
+            if named is None:
+                raise DataError(f"{whole.names[place]}: {value!r} is no split; valid: {', '.join(SPLITS)}")
+            cut.setdefault(named, []).append(place)
+        cut.pop("train", None)
+    if settings.test_on:
+        name, _, values = settings.test_on.partition("=")
+        wanted = {value.strip() for value in values.split(",")}
+        for value in sorted(wanted - set(whole.fields[name])):
+            raise DataError(f"--test-on: no example has {name} {value!r}; {nearest(value, set(whole.fields[name]))}")
+        cut["test"] = [place for place, value in enumerate(whole.fields[name]) if value in wanted]
+    return cut
+
+
+def _without(places: torch.Tensor, cut: dict[str, list[int]]) -> torch.Tensor:
+    taken = torch.tensor(sorted({place for chosen in cut.values() for place in chosen}), dtype=torch.int64)
+    return places[~torch.isin(places, taken)]
+
+
+def groups(examples: Examples, by: str | None, seed: int, name: str) -> dict[int, list[Group]]:
     """The groups of each class, in the order in which their turn comes for a split.
 
     Examples without a group form one with those that are equal to them. A group belongs
     to the class that most of its examples have (without labels, all to one).
     """
     members: dict[bytes, list[int]] = {}
-    for place, key in enumerate(_keys(examples)):
+    for place, key in enumerate(_keys(examples, by)):
         members.setdefault(key, []).append(place)
     labels = [0] * len(examples) if examples.y is None else examples.y.tolist()
     salt = repr((seed, name)).encode()
@@ -110,8 +149,28 @@ def fold(queues: dict[int, list[Group]], which: str) -> list[int]:
     return sorted(chosen)
 
 
-def _keys(examples: Examples) -> Sequence[bytes]:
-    """What makes examples one group: its name, or else their content."""
-    if examples.groups is not None:
-        return [group.encode() for group in examples.groups]
+def by_place(examples: Examples, settings: DataSettings, name: str, share: float) -> list[int]:
+    """Places, ascending, of a share (or a fold) of every class, by the examples' places alone.
+
+    For arrays in a file, too large to be read before training: the one case in which their
+    order matters, and equal examples may come apart.
+    """
+    turn = torch.randperm(len(examples), generator=generator(settings.seed, "split", name))
+    y = torch.zeros(len(examples), dtype=torch.int64) if examples.y is None else examples.y
+    by_class = turn[y[turn].argsort(stable=True)]
+    chosen = []
+    for queue in torch.split(by_class, torch.bincount(y).tolist()):
+        if settings.fold and name == "test":
+            number, total = (int(part) for part in settings.fold.split("/"))
+            chosen.append(queue[number - 1 :: total])
+        else:
+            chosen.append(queue[: min(round(share * len(queue)), len(queue) - 1)])
+    places: list[int] = torch.cat(chosen).sort().values.tolist()
+    return places
+
+
+def _keys(examples: Examples, by: str | None) -> Sequence[bytes]:
+    """What makes examples one group: a field's value, or else their content."""
+    if by is not None:
+        return [group.encode() for group in examples.fields[by]]
     return list(digests(examples))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ..data.dataset import Resident
+from ..data.feed import Feed, in_order
 from ..families.contract import Family, Metrics, Sampler
 
 BATCH_SIZE = 256  # small enough for the activations to stay in the cache
@@ -26,10 +26,10 @@ def asking(networks: Mapping[str, nn.Module]) -> Iterator[None]:
             network.train(modes[name])
 
 
-def evaluate(family: Family, networks: Mapping[str, nn.Module], split: Resident) -> Metrics:
+def evaluate(family: Family, networks: Mapping[str, nn.Module], split: Feed) -> Metrics:
     """The family's figures on a split."""
     with asking(networks):
-        return family.evaluate(networks, split.in_order(BATCH_SIZE))
+        return family.evaluate(networks, in_order(split, BATCH_SIZE))
 
 
 def generate(sampler: Sampler, networks: Mapping[str, nn.Module], latents: Tensor) -> Tensor:

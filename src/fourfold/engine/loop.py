@@ -9,8 +9,10 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from ..data.augment import Augmentation, asked
-from ..data.dataset import Dataset, Resident
-from ..data.order import batches, order
+from ..data.dataset import Dataset
+from ..data.feed import feed
+from ..data.finding import Finding
+from ..data.order import batches
 from ..errors import DivergedError
 from ..families.contract import Family, Sampler
 from ..runtime import Runtime, generator
@@ -29,6 +31,14 @@ class Watcher(Protocol):
     """Who looks on while a network trains: a run folder, a terminal."""
 
     live: bool  # whether `progress` is wanted at all
+
+    def reading(self, what: str, done: int, total: int) -> None:
+        """Data are read: so much is done of so much (0: unknown)."""
+        ...
+
+    def audited(self, findings: Sequence[Finding]) -> None:
+        """What is wrong with the data, as far as a glance tells."""
+        ...
 
     def begin(self, epochs: int, steps: int, examples: int) -> None:
         """Training starts: so many epochs of so many steps over so many examples."""
@@ -66,9 +76,9 @@ class Trainer:
         self.runtime = runtime
         self.history = History()
         self.watchers: Sequence[Watcher] = ()
-        self.train = Resident(dataset.train, dataset.schema, runtime.device)
+        self.train = feed(dataset.train, dataset.schema, runtime.device)
         held = dataset.validation
-        self.validation = None if held is None else Resident(held, dataset.schema, runtime.device)
+        self.validation = None if held is None else feed(held, dataset.schema, runtime.device)
         self.networks = place(family, family.build(generator(settings.seed, "weights")), runtime)
         self.average = Average(self.networks, settings.ema) if settings.ema else None
         self.steps = math.ceil(len(self.train) / settings.batch_size)  # an epoch
@@ -104,12 +114,12 @@ class Trainer:
         means = Means()
         seen = time.monotonic()
         first = (epoch - 1) * self.steps
-        index = order(len(self.train), self.settings.seed, epoch)
+        pieces = batches(len(self.train), self.settings.seed, epoch, self.settings.batch_size)
         live = any(watcher.live for watcher in self.watchers)
-        for step, piece in enumerate(batches(index, self.settings.batch_size)):
+        for step, plain in enumerate(self.train.batches(pieces)):
             random = generator(self.settings.seed, "step", first + step, device=self.runtime.device)
-            batch = self.augmentation.apply(self.train.gather(piece), self.settings.seed, first + step)
-            means.add(self.stepper(batch, first + step, random), len(piece))
+            batch = self.augmentation.apply(plain, self.settings.seed, first + step)
+            means.add(self.stepper(batch, first + step, random), len(batch))
             if self.average:
                 self.average.update(first + step)
             if live and time.monotonic() - seen > REFRESH:

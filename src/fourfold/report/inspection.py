@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
 from ..data.audit import Audit
 from ..data.dataset import Dataset, Examples
-from ..data.findings import Finding, Place
+from ..data.finding import Finding, Spot
 from ..data.schema import as_floats
 from ..storage import write_file
 
@@ -21,6 +22,7 @@ SEEN = 112  # pixels that a side takes on the page
 PLOT = (224, 84)  # pixels of a line plot, width and height
 POINTS = 224  # of a line, at most
 LINES = 12  # of a plot, at most
+EXCERPT = 300  # characters of a text
 
 # The policy forbids whatever a name might smuggle in, should escaping ever fail.
 PAGE = """<!DOCTYPE html>
@@ -69,6 +71,7 @@ ul { margin: 8px 0 0; padding-left: 18px; overflow-wrap: anywhere; font-size: 13
 .groups { display: flex; flex-wrap: wrap; gap: 12px; margin-top: 12px }
 .group { display: flex; gap: 8px; padding: 8px; border: 1px solid var(--line); border-radius: 6px }
 figure { margin: 0 }
+blockquote { margin: 0; max-width: 36em; overflow-wrap: anywhere; white-space: pre-wrap; font-size: 13px }
 figcaption { font-size: 12px; color: var(--soft); text-align: center; overflow-wrap: anywhere; max-width: 224px }
 img { display: block; object-fit: contain; background: var(--line) }
 .small { image-rendering: pixelated }
@@ -100,15 +103,19 @@ def write_page(audit: Audit, dataset: Dataset, path: Path) -> None:
 def figures(audit: Audit) -> list[tuple[str, str]]:
     """What the data hold, in figures with their names."""
     shape = " × ".join(map(str, audit.shape))
-    meaning = {"image": "channels × height × width", "series": "channels", "table": "columns"}[audit.kind]
-    rows = [("kind", audit.kind), ("shape", f"{shape} ({meaning})")]
+    meaning = {"image": "channels × height × width", "series": "channels", "table": "columns", "sound": "bands"}
+    rows = [("kind", audit.kind)]
+    if audit.kind in meaning:
+        rows.append(("shape", f"{shape} ({meaning[audit.kind]})"))
     if audit.lengths:
         rows.append(("lengths", "shortest {:g}, median {:g}, longest {:g}".format(*audit.lengths)))
-    rows.append(("values", f"{audit.low:g} to {audit.high:g}"))
+    if audit.low is not None and audit.high is not None:
+        rows.append(("values", f"{audit.low:g} to {audit.high:g}"))
     if audit.balance is not None:
         rows.append(("largest class : smallest", f"{audit.balance:.1f}"))
-    noun = {"image": "pixels", "series": "channels", "table": "columns"}[audit.kind]
-    rows.append((f"{noun} that never change", f"{audit.constant:.1%}"))
+    if audit.constant is not None:
+        noun = {"image": "pixels", "table": "columns", "sound": "bands"}.get(audit.kind, "channels")
+        rows.append((f"{noun} that never change", f"{audit.constant:.1%}"))
     return rows
 
 
@@ -169,11 +176,17 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _group(places: Sequence[Place], dataset: Dataset) -> str:
+def _group(places: Sequence[Spot], dataset: Dataset) -> str:
     """Some examples side by side."""
     parts = [(dataset.splits[place.split], place.index) for place in places]
     if dataset.schema.kind == "image":
         drawn = [_picture(part.x[index]) for part, index in parts]
+    elif dataset.schema.kind == "text":
+        drawn = [
+            f"<blockquote>{_text(part.texts[index][:EXCERPT])}</blockquote>" for part, index in parts if part.texts
+        ]
+    elif dataset.schema.kind == "sound":
+        drawn = [_picture(_spectrum(part, index)) for part, index in parts]
     else:
         drawn = _plots([_line(part, index) for part, index in parts])
     captions = [
@@ -203,7 +216,13 @@ def _picture(x: Tensor) -> str:
 def _line(part: Examples, index: int) -> np.ndarray:
     """A series without its padding, (time, channels)."""
     length = part.x.shape[1] if part.lengths is None else int(part.lengths[index])
-    return part.x[index, :length].numpy()
+    return part.x[index][:length].numpy()
+
+
+def _spectrum(part: Examples, index: int) -> Tensor:
+    """A sound's spectrum as a grey picture (1, bands, frames), low bands below, from its quietest to its loudest."""
+    bands = torch.from_numpy(_line(part, index)).T.flip(0)[None]
+    return (bands - bands.min()) / (bands.max() - bands.min()).clamp(min=1e-9)
 
 
 def _plots(series: Sequence[np.ndarray]) -> list[str]:

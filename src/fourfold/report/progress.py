@@ -1,16 +1,20 @@
 """Training as it goes: a bar with rate and time left on a terminal, plain lines in a pipe."""
 
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console as Rich
-from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 from torch import Tensor
 
+from ..data.finding import Finding
 from ..engine.history import Record
+
+MANY = 1000  # files that take a while
 
 
 class Rate(ProgressColumn):
@@ -31,6 +35,7 @@ class Progress:
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
+        self.read: TaskID | None = None
         self.live = sys.stderr.isatty() and not quiet
         self.rate = Rate()
         self.bar = Bar(
@@ -52,6 +57,29 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bar.stop()
+
+    def reading(self, what: str, done: int, total: int) -> None:
+        """A bar for data that are read; in a pipe a line, if there is much to read."""
+        if self.live and total:
+            self.bar.start()
+            if self.read is None:
+                self.read = self.bar.add_task(f"reading {what}", total=total, figures="")
+            self.bar.update(self.read, completed=done)
+            if done == total:
+                self.bar.remove_task(self.read)
+                self.read = None
+        elif not self.quiet and done == 0 and (not total or total >= MANY):
+            print(f"reading {total:,} {what}" if total else what, file=sys.stderr, flush=True)
+
+    def audited(self, findings: Sequence[Finding]) -> None:
+        """A line for each finding that warns."""
+        for finding in findings:
+            if finding.severity != "note" and not self.quiet:
+                self.bar.console.print(
+                    f"{finding.severity}: {finding.count:,} {finding.what}; {finding.mend}",
+                    highlight=False,
+                    markup=False,
+                )
 
     def begin(self, epochs: int, steps: int, examples: int) -> None:
         """Draw the bar."""

@@ -1,37 +1,26 @@
-"""Arrays: MNIST's IDX files, NumPy's .npz and .npy, and arrays that are in memory already.
+"""Arrays, in files or in memory: what they are, and whether they can be used as such.
 
-    digits/train-images-idx3-ubyte[.gz]     with -labels-idx1-, and t10k or test for the test split
-    data.npz                                x[, y], or Keras' x_train, y_train, x_val, y_val, x_test, y_test
-    data.npy                                unlabelled
-
-Nothing a header says is believed: memory grows only with bytes that are really there.
+The files are those of `array_files`: IDX, .npz and .npy.
 """
 
-import gzip
-import math
-import re
-import struct
-import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import IO, Any, Literal, NoReturn
+from collections.abc import Mapping
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
-from numpy.lib import format as npy
+from torch import Tensor
 
 from ...errors import DataError
+from .. import array_files
+from ..array_files import Part, damage
 from ..dataset import Content, Examples, Request
+from ..mapped import Mapped, Numbered
 from ..pictures import recolour
+from ..places import Place
 from ..schema import Kind
-from . import classify, entries, known_classes
+from . import classify, known_classes
 
-IDX_SUFFIX = re.compile(r".*[-.]idx\d-ubyte(\.gz)?", re.IGNORECASE)
-IDX_NAME = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx\d-ubyte(\.gz)?", re.IGNORECASE)
-KEYS = {"_train": "train", "_val": "validation", "_test": "test"}  # as Keras names them
-CHUNK = 1 << 20  # bytes
+LOOKED_AT = 1000  # rows of an array that stays in its file
 ACCEPTED = {
     "image": "pictures as (n, height, width[, 1 or 3]) or (n, 1 or 3, height, width), uint8 or floats in [0, 1]",
     "series": "series as (n, time, channels), or (n, time) with kind 'series'",
@@ -39,40 +28,18 @@ ACCEPTED = {
 }
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One split as it was found; the names are for messages."""
-
-    x: np.ndarray
-    name: str
-    y: np.ndarray | None = None
-    y_name: str = ""
+def matches(path: Place, request: Request) -> bool:
+    """Whether this is an IDX, .npz or .npy file, or a folder with such under the usual names."""
+    return array_files.matches(path)
 
 
-def matches(path: Path) -> bool:
-    """Whether this is an IDX, .npz or .npy file, or a folder with MNIST's file names."""
-    if path.is_dir():
-        return any(IDX_NAME.fullmatch(file.name) for file in entries(path))
-    return path.suffix.lower() in (".npz", ".npy") or IDX_SUFFIX.fullmatch(path.name) is not None
-
-
-def read(path: Path, request: Request) -> Content:
+def read(path: Place, request: Request) -> Content:
     """The arrays at `path`, under the rules of `from_arrays`.
 
-    Where an IDX file lies both packed and unpacked, the unpacked one is read.
+    Large ones stay in their file if it has them as networks take them.
     Raises: DataError naming the file that is damaged, or whose content breaks a rule.
     """
-    if path.is_dir():
-        return _content(_read_idx_folder(path), request)
-    with _damage(path):
-        if path.suffix.lower() == ".npz":
-            parts = _read_npz(path)
-        elif path.suffix.lower() == ".npy":
-            with path.open("rb") as stream:
-                parts = {"train": _Part(_read_npy(stream, str(path)), str(path))}
-        else:
-            parts = {"train": _Part(_read_idx(path), str(path))}
-    return _content(parts, request)
+    return _content(array_files.read(path, request.reading.keys), request)
 
 
 def from_arrays(x: np.ndarray, y: np.ndarray | None, name: str, request: Request) -> Content:
@@ -84,110 +51,17 @@ def from_arrays(x: np.ndarray, y: np.ndarray | None, name: str, request: Request
     (n, 1). x may share its memory with the result.
     Raises: DataError naming the array and its first bad row.
     """
-    return _content({"train": _Part(x, name, y, f"{name} (labels)")}, request)
+    return _content({"train": Part(x, name, y, f"{name} (labels)")}, request)
 
 
-# From files to arrays
-
-
-@contextmanager
-def _damage(path: Path | str) -> Iterator[None]:
-    """Tell whatever a parser trips over as one error that names the file."""
-    try:
-        yield
-    except (DataError, MemoryError):
-        raise
-    except Exception as error:  # gzip, zipfile, zlib, struct and NumPy's header parser raise a dozen kinds
-        raise DataError(f"{path}: cannot be read; missing, damaged or not what its name says ({error})") from None
-
-
-def _read_idx_folder(path: Path) -> dict[str, _Part]:
-    found: dict[tuple[str, str], Path] = {}
-    for file in entries(path):  # sorted, so an unpacked file comes before its .gz
-        if match := IDX_NAME.fullmatch(file.name):
-            split = "train" if match[1].lower() == "train" else "test"
-            found.setdefault((split, match[2].lower()), file)
-    parts: dict[str, _Part] = {}
-    for split in ("train", "test"):
-        images, labels = found.get((split, "images")), found.get((split, "labels"))
-        if images is None:
-            if labels is not None:
-                raise DataError(f"{labels}: labels without their images; put {split} images beside them")
-            continue
-        with _damage(images):
-            parts[split] = _Part(_read_idx(images), str(images))
-        if labels is not None:
-            with _damage(labels):
-                parts[split] = replace(parts[split], y=_read_idx(labels), y_name=str(labels))
-    return parts if "train" in parts else {"train": parts["test"]}
-
-
-def _read_idx(path: Path) -> np.ndarray:
-    """IDX: two zero bytes, the values' type, the number of sizes, each big-endian uint32, the values."""
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
-        zeros, type_, dimensions = struct.unpack(">HBB", stream.read(4))
-        if zeros or type_ != 8 or not dimensions:
-            raise DataError(f"{path}: not an IDX file of bytes, which begins with 0 0 8 and the number of sizes")
-        shape = struct.unpack(f">{dimensions}I", stream.read(4 * dimensions))
-        return _read_values(stream, shape, np.dtype(np.uint8), str(path))
-
-
-def _read_npz(path: Path) -> dict[str, _Part]:
-    with zipfile.ZipFile(path) as archive:
-        keys = [name.removesuffix(".npy") for name in archive.namelist()]
-
-        def member(key: str) -> np.ndarray:
-            with archive.open(f"{key}.npy") as stream:
-                return _read_npy(stream, f"{path}:{key}")
-
-        parts: dict[str, _Part] = {}
-        for suffix, split in KEYS.items() if "x" not in keys else [("", "train")]:
-            if f"x{suffix}" in keys:
-                y = member(f"y{suffix}") if f"y{suffix}" in keys else None
-                parts[split] = _Part(member(f"x{suffix}"), f"{path}:x{suffix}", y, f"{path}:y{suffix}")
-    if "train" not in parts:
-        raise DataError(f"{path}: holds {', '.join(keys) or 'nothing'}; expected x[, y], or x_train[, y_train, …]")
-    return parts
-
-
-def _read_npy(stream: IO[bytes] | gzip.GzipFile, name: str) -> np.ndarray:
-    version = npy.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise DataError(f"{name}: an array with named fields; plain numbers are read")
-    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read_header(stream)
-    if dtype.kind not in "biufUS":
-        raise DataError(f"{name}: its values are of type {dtype}; numbers are read, never objects")
-    return _read_values(stream, shape, dtype, name, "F" if fortran else "C")
-
-
-def _read_values(
-    stream: IO[bytes] | gzip.GzipFile, shape: tuple[int, ...], dtype: np.dtype[Any], name: str, order: Any = "C"
-) -> np.ndarray:
-    """The rest of a stream, which must be exactly what its header promises."""
-    size = math.prod(shape) * dtype.itemsize
-    if size <= 0:
-        raise DataError(f"{name}: an empty array, {shape}")
-    data = bytearray()
-    while len(data) <= size and (piece := stream.read(min(CHUNK, size + 1 - len(data)))):
-        data += piece
-    if len(data) != size:
-        real = "more" if len(data) > size else f"only {len(data):,}"
-        raise DataError(f"{name}: its header promises {size:,} bytes of values but there are {real}; is it complete?")
-    return np.frombuffer(data, dtype).reshape(shape, order=order)
-
-
-# From arrays to examples
-
-
-def _content(parts: Mapping[str, _Part], request: Request) -> Content:
+def _content(parts: Mapping[str, Part], request: Request) -> Content:
     schema, train = request.schema, parts["train"]
-    kind = schema.kind if schema else request.kind
+    kind = request.kind
     if kind == "auto":
         kind = _guess(train) or _refuse(train, "auto")
     xs = {split: _read_x(part, kind) for split, part in parts.items()}
     if schema and kind == "image":
-        xs = {split: recolour(x, schema.shape[0]) for split, x in xs.items()}
+        xs = {split: _recoloured(x, schema.shape[0]) for split, x in xs.items()}
     expected = schema.shape if schema else _shape(xs["train"], kind)
     for split, x in xs.items():
         if (shape := _shape(x, kind)) != expected:
@@ -200,55 +74,77 @@ def _content(parts: Mapping[str, _Part], request: Request) -> Content:
     return Content(kind, splits, classes)
 
 
+def _recoloured(x: Tensor | Mapped, channels: int) -> Tensor | Mapped:
+    return x if isinstance(x, Mapped) else torch.from_numpy(recolour(x.numpy(), channels))
+
+
 def _examples(
-    x: np.ndarray, labels: list[str] | None, part: _Part, classes: tuple[str, ...] | None, ragged: bool
+    x: Tensor | Mapped, labels: list[str] | None, part: Part, classes: tuple[str, ...] | None, ragged: bool
 ) -> Examples:
     return Examples(
-        x=torch.from_numpy(x),
-        names=[f"{part.name}[{row}]" for row in range(len(x))],
-        y=classify(labels, classes, [f"{part.y_name}[{row}]" for row in range(len(x))]),
+        x=x,
+        names=Numbered(part.name, range(len(x))),
+        y=classify(labels, classes, Numbered(part.y_name, range(len(x)))),
         lengths=torch.full((len(x),), x.shape[1]) if ragged else None,
     )
 
 
-def _guess(part: _Part) -> Kind | None:
+def _guess(part: Part) -> Kind | None:
     """The kind that an array's type and number of dimensions tell."""
-    type_, dimensions = part.x.dtype.kind, part.x.ndim
-    if (part.x.dtype == np.uint8 and dimensions in (3, 4)) or (type_ == "f" and dimensions == 4):
+    type_, dimensions = _type(part.x).kind, len(part.x.shape)
+    if (_type(part.x) == np.uint8 and dimensions in (3, 4)) or (type_ == "f" and dimensions == 4):
         return "image"
     if type_ == "f" and dimensions == 3:
         return "series"
     return "table" if type_ in "biuf" and dimensions == 2 else None
 
 
-def _refuse(part: _Part, kind: Kind | Literal["auto"]) -> NoReturn:
+def _type(x: np.ndarray | Mapped) -> np.dtype[Any]:
+    return x[:1].numpy().dtype if isinstance(x, Mapped) else x.dtype
+
+
+def _refuse(part: Part, kind: Kind | Literal["auto"]) -> NoReturn:
     """Raises: DataError with what the array is and what would be accepted."""
-    what = f"{part.x.dtype} of shape {part.x.shape}" + (f" is {guess} data" if (guess := _guess(part)) else "")
+    what = f"{_type(part.x)} of shape {tuple(part.x.shape)}" + (f" is {guess} data" if (guess := _guess(part)) else "")
     accepted = "; ".join(ACCEPTED.values()) if kind == "auto" else f"for {kind} data, {ACCEPTED[kind]}"
     raise DataError(f"{part.name}: {what}; accepted: {accepted}")
 
 
-def _shape(x: np.ndarray, kind: Kind) -> tuple[int, ...]:
+def _shape(x: Tensor | Mapped, kind: Kind) -> tuple[int, ...]:
     """One example's shape, as a schema has it."""
-    return x.shape[1:] if kind == "image" else x.shape[-1:]
+    return tuple(x.shape[1:] if kind == "image" else x.shape[-1:])
 
 
-def _read_x(part: _Part, kind: Kind) -> np.ndarray:
+def _read_x(part: Part, kind: Kind) -> Tensor | Mapped:
     """The array as `Examples` hold it."""
+    if isinstance(part.x, Mapped):
+        return _look_at(part, part.x, kind)
     if not part.x.size:
         raise DataError(f"{part.name}: an empty array, {part.x.shape}")
-    match kind, part.x.ndim:
+    return torch.from_numpy(_checked(part.x, part, kind))
+
+
+def _look_at(part: Part, x: Mapped, kind: Kind) -> Mapped:
+    """An array in a file likewise, judged by some of its rows: to read it all would take as long as an epoch."""
+    rows = x[torch.linspace(0, len(x) - 1, min(LOOKED_AT, len(x))).long()].numpy()
+    shape = _checked(rows, part, kind).shape
+    if kind == "image" and rows.ndim == 4 and rows.shape[3] in (1, 3) and shape != rows.shape:
+        return x.changed(lambda array: array.permute(0, 3, 1, 2))
+    return x.changed(lambda array: array.view(-1, *shape[1:]))
+
+
+def _checked(x: np.ndarray, part: Part, kind: Kind) -> np.ndarray:
+    match kind, x.ndim:
         case "image", _:
-            return _read_pictures(part)
+            return _pictures(x, part)
         case ("table", 2) | ("series", 3):
-            return _finite(part.x, part)
+            return _finite(x, part)
         case "series", 2:
-            return _finite(part.x[:, :, None], part)
+            return _finite(x[:, :, None], part)
     _refuse(part, kind)
 
 
-def _read_pictures(part: _Part) -> np.ndarray:
-    x = part.x
+def _pictures(x: np.ndarray, part: Part) -> np.ndarray:
     if x.ndim == 3:
         x = x[:, None]
     elif x.ndim == 4 and x.shape[3] in (1, 3):
@@ -265,7 +161,7 @@ def _read_pictures(part: _Part) -> np.ndarray:
     return x
 
 
-def _finite(x: np.ndarray, part: _Part) -> np.ndarray:
+def _finite(x: np.ndarray, part: Part) -> np.ndarray:
     """Any numbers as float32."""
     if x.dtype.kind not in "biuf":
         raise DataError(f"{part.name}: its values are of type {x.dtype}; numbers are expected")
@@ -277,7 +173,7 @@ def _finite(x: np.ndarray, part: _Part) -> np.ndarray:
     return x
 
 
-def _labels(part: _Part) -> list[str] | None:
+def _labels(part: Part) -> list[str] | None:
     """A label an example, as text."""
     y = part.y
     if y is None:
@@ -295,5 +191,5 @@ def _labels(part: _Part) -> list[str] | None:
             row = whole.argmin()
             raise DataError(f"{part.y_name}[{row}]: {y[row]} is no class; labels are whole numbers, strings or bools")
         y = y.astype(np.int64)
-    with _damage(part.y_name):  # text of a damaged file may not be text
+    with damage(part.y_name):  # text of a damaged file may not be text
         return [str(label) for label in (np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y).tolist()]

@@ -1,106 +1,100 @@
-"""Picture files: class folders, split folders, a flat folder or a single file.
+"""Picture files: class folders, split folders, a flat folder, a single file or those that a table names."""
 
-photos/cat/1.png            labelled by the folder's name
-photos/train/cat/1.png      the same, with splits: train, val | valid | validation, test
-photos/1.png                unlabelled; also below train, val and test
-"""
-
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import PIL
 import torch
+from numpy.lib.format import open_memmap
+from torch import Tensor
 
-from ...errors import DataError
+from ..content import digests as contents
 from ..dataset import Content, Examples, Request
+from ..files import Listing, any_below, find, keep_readable, listed
+from ..finding import Finding
+from ..frames import Frame
+from ..mapped import Mapped, read_array
 from ..pictures import SUFFIXES, decode_all
-from . import SPLITS, check_kind, classify, entries, known_classes
+from ..places import Place
+from ..store import Facts, stored
+from . import check_kind, classify, known_classes
 
 
-@dataclass(frozen=True)
-class _Files:
-    """The picture files of a split, and each one's class if folders tell it."""
-
-    paths: list[Path]
-    labels: list[str] | None = None
-
-
-def matches(path: Path) -> bool:
+def matches(path: Place, request: Request) -> bool:
     """Whether this is a picture file, or a folder with one somewhere below it."""
-    return any(_pictures(path)) if path.is_dir() else path.suffix.lower() in SUFFIXES
+    return any_below(path, SUFFIXES)
 
 
-def read(path: Path, request: Request) -> Content:
+def read(path: Place, request: Request) -> Content:
     """The pictures at `path`, all of one size, in the order of their paths.
 
-    Every file with a picture's suffix counts; other files and hidden folders do not. If
-    one picture is in colour, all become colour.
+    If one picture is in colour, all become colour.
     Raises: DataError naming files that cannot be read, sizes that differ, classes that
     train (or the request's schema) lacks, or folders without pictures.
     """
     check_kind(path, "image", request)
-    folders = _splits(path) if path.is_dir() else {}
-    found = {split: _find(folder) for split, folder in folders.items()} or {"train": _Files([path])}
-    schema = request.schema
+    return _content(find(path, SUFFIXES, request), request)
+
+
+def from_frames(frames: Mapping[str, Frame], request: Request) -> Content:
+    """The pictures that tables name, likewise."""
+    check_kind(frames["train"].path, "image", request)
+    return _content({split: listed(frame, SUFFIXES, request) for split, frame in frames.items()}, request)
+
+
+def _content(found: Mapping[str, Listing], request: Request) -> Content:
     classes = known_classes(found["train"].labels, request)
-    names = {split: [str(file) for file in files.paths] for split, files in found.items()}
-    y = {split: classify(files.labels, classes, names[split]) for split, files in found.items()}
-    paths = [file for files in found.values() for file in files.paths]
-    x = decode_all(paths, schema.size, schema.shape) if schema else decode_all(paths, request.size)
-    starts = np.cumsum([len(files.paths) for files in found.values()])[:-1]
-    parts = zip(found, np.split(x, starts), strict=True)
-    splits = {split: Examples(torch.from_numpy(part), names[split], y[split]) for split, part in parts}
-    return Content("image", splits, classes)
+    files = [file for listing in found.values() for file in listing.files]
+    x, failures, digests = pictures(files, request)
+    splits: dict[str, Examples] = {}
+    remarks: list[Finding] = []
+    start = 0
+    for split, listing in found.items():
+        stop = start + len(listing.files)
+        own = {place - start: why for place, why in failures.items() if start <= place < stop}
+        kept, remark = keep_readable(listing, own, request)
+        remarks += [remark] if remark else []
+        names = [str(file) for file in kept.files]
+        rows = torch.tensor([place for place in range(start, stop) if place not in failures])
+        splits[split] = Examples(
+            x=x.select(rows) if isinstance(x, Mapped) else x[rows] if own else x[start:stop],
+            names=names,
+            y=classify(kept.labels, classes, names),
+            fields=kept.fields,
+            digests=digests[rows.numpy()],
+        )
+        start = stop
+    return Content("image", splits, classes, remarks=tuple(remarks))
 
 
-def _splits(path: Path) -> dict[str, Path]:
-    """The folder of each split; `path` itself as train if it has no split folders.
+def pictures(files: Sequence[Place], request: Request) -> tuple[Tensor | Mapped, dict[int, str], np.ndarray]:
+    """Picture files as uint8 (n, c, h, w), from the store where they are in it.
 
-    A folder named train among folders of other names is a class: trains, not training.
+    In memory if they fit there, else mapped. Returns: also why files cannot be used, by
+    place, and the digests of all, uint8 (n, 16).
     """
-    folders = [folder for folder in _folders(path) if any(_pictures(folder))]
-    named = [folder for folder in folders if folder.name.lower() in SPLITS]
-    others = [folder for folder in folders if folder not in named]
-    if not named or (others and [folder.name.lower() for folder in named] == ["train"]):
-        return {"train": path}
-    if others:
-        raise DataError(f"{others[0]}: stands beside {named[0]}; keep either splits or classes at this level")
-    splits: dict[str, Path] = {}
-    for folder in named:
-        split = SPLITS[folder.name.lower()]
-        if split in splits:
-            raise DataError(f"{folder}: a second {split} split beside {splits[split]}; keep one of them")
-        splits[split] = folder
-    if "train" not in splits:
-        raise DataError(f"{path}: {named[0].name} without train; add a folder named train")
-    return {split: splits[split] for split in ("train", "validation", "test") if split in splits}
+    expected = request.schema.shape if request.schema else None
+    size, fit = request.reading.size, request.reading.fit
 
+    def make(folder: Path) -> dict[str, Any]:
+        made: list[np.ndarray] = []
 
-def _find(folder: Path) -> _Files:
-    """The pictures of one split: those in class folders, or else those that lie in it loose."""
-    loose = [file for file in entries(folder) if file.suffix.lower() in SUFFIXES and not file.is_dir()]
-    groups = {child: sorted(_pictures(child)) for child in _folders(folder)}
-    if loose and any(groups.values()):
-        raise DataError(f"{loose[0]}: a picture beside class folders; move it into one of them")
-    if loose:
-        return _Files(loose)
-    if not any(groups.values()):
-        raise DataError(f"{folder}: no pictures here; they end in {', '.join(sorted(SUFFIXES))}")
-    for child, files in groups.items():
-        if not files:
-            raise DataError(f"{child}: a class folder without pictures; fill or remove it")
-    labels = [child.name for child, files in groups.items() for _ in files]
-    return _Files([file for files in groups.values() for file in files], labels)
+        def allocate(shape: tuple[int, ...]) -> np.ndarray:
+            made.append(open_memmap(folder / f"x{len(made)}.npy", "w+", np.uint8, shape))
+            return made[-1]
 
+        x, failures = decode_all(files, size, fit, expected, allocate, request.progress)
+        for number in range(len(made) - 1):  # grey ones, before one in colour came
+            (folder / f"x{number}.npy").unlink()
+        every = Examples(torch.from_numpy(x), ())
+        np.save(folder / "digests.npy", np.frombuffer(b"".join(contents(every)), np.uint8).reshape(-1, 16))
+        return {"x": f"x{len(made) - 1}.npy", "failures": failures}
 
-def _folders(path: Path) -> list[Path]:
-    return [child for child in entries(path) if child.is_dir() and not child.name.startswith(".")]
+    def use(folder: Path, facts: Facts) -> tuple[Tensor | Mapped, dict[int, str], np.ndarray]:
+        failures = {int(place): str(why) for place, why in facts["failures"].items()}
+        return read_array(folder / facts["x"]), failures, np.load(folder / "digests.npy")
 
-
-def _pictures(folder: Path) -> Iterator[Path]:
-    """Every picture file below a folder, by its name alone, in no order."""
-    for parent, children, files in os.walk(folder):
-        children[:] = [child for child in children if not child.startswith(".")]
-        yield from (Path(parent, file) for file in files if Path(file).suffix.lower() in SUFFIXES)
+    recipe = {"pictures": [size, fit, expected], "pillow": PIL.__version__}
+    return stored(files, recipe, make, use, request.progress)

@@ -22,8 +22,8 @@ class Autoencoder:
     channels_last = False
 
     def __init__(self, schema: Schema, settings: AutoencoderSettings) -> None:
-        if schema.kind == "series":
-            raise DataError("an autoencoder takes pictures or tables, and these are series; for them use rnn")
+        if schema.kind not in ("image", "table"):
+            raise DataError(f"an autoencoder takes pictures or tables, and this is {schema.kind} data; for it use rnn")
         self.schema = schema
         self.settings = settings
         self.unit_range = schema.kind == "image"

@@ -17,20 +17,24 @@ from .settings import CnnSettings
 
 
 class Cnn:
-    """Pictures to classes."""
+    """Pictures to classes; a sound is the grey picture of its spectrum."""
 
     monitor: Monitor | None = Monitor("accuracy", "higher")
     channels_last = True
 
     def __init__(self, schema: Schema, settings: CnnSettings) -> None:
-        if schema.kind != "image":
+        if schema.kind not in ("image", "sound"):
             raise DataError(
-                f"a cnn takes pictures, and this is a {schema.kind}; for series use rnn, for tables autoencoder "
-                "(arrays of pictures: (n, height, width) bytes, or --kind image)"
+                f"a cnn takes pictures or sounds, and this is {schema.kind} data; for series and texts use rnn, for "
+                "tables autoencoder (arrays of pictures: (n, height, width) bytes, or --kind image)"
             )
-        if min(schema.shape[1:]) < nets.SMALLEST:
+        self.shape = schema.shape
+        if schema.kind == "sound":
+            assert schema.lengths is not None
+            self.shape = (1, schema.lengths[1], *schema.shape)  # of a sound longer than all of train the rest is cut
+        if min(self.shape[1:]) < nets.SMALLEST:
             raise DataError(
-                f"pictures of {schema.shape[1]}×{schema.shape[2]}: the classic cnn needs {nets.SMALLEST} pixels a "
+                f"pictures of {self.shape[1]}×{self.shape[2]}: the classic cnn needs {nets.SMALLEST} pixels a "
                 f"side or more; enlarge picture files with --size {nets.SMALLEST}"
             )
         self.schema = schema
@@ -39,7 +43,7 @@ class Cnn:
 
     def build(self, random: torch.Generator) -> dict[str, nn.Module]:
         """One network, "classifier"."""
-        channels, height, width = self.schema.shape
+        channels, height, width = self.shape
         return {"classifier": nets.Classic(channels, height, width, len(self.classes), random)}
 
     def phases(self) -> tuple[Phase, ...]:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from ..blocks import glorot_
 
@@ -16,6 +17,7 @@ class Classic(nn.Module):
 
     def __init__(self, channels: int, height: int, width: int, classes: int, random: torch.Generator) -> None:
         super().__init__()
+        self.height = height
         self.features = nn.Sequential(
             nn.Conv2d(channels, 32, 3),
             nn.ReLU(),
@@ -33,9 +35,14 @@ class Classic(nn.Module):
         glorot_(self, random)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, classes) of pictures (n, channels, height, width)."""
-        logits: Tensor = self.head(self.features(x))
+        """Logits (n, classes) of pictures (n, channels, height, width) or spectra (n, frames, bands)."""
+        logits: Tensor = self.head(self.features(as_pictures(x, self.height)))
         return logits
+
+
+def as_pictures(x: Tensor, height: int) -> Tensor:
+    """Pictures as they are; spectra (n, frames, bands) as grey pictures, cut or filled with zeros to `height`."""
+    return pad(x[:, :height], (0, 0, 0, max(0, height - x.shape[1])))[:, None] if x.dim() == 3 else x
 
 
 def _side(size: int) -> int:

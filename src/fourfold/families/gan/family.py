@@ -23,7 +23,7 @@ class Gan:
 
     def __init__(self, schema: Schema, settings: GanSettings) -> None:
         if schema.kind != "image":
-            raise DataError(f"a gan takes pictures, and this is a {schema.kind}")
+            raise DataError(f"a gan takes pictures, and this is {schema.kind} data")
         channels, height, width = schema.shape
         found = f"{height}×{width} pictures in {'colour' if channels == 3 else 'grey'}"
         if settings.preset == "classic" and schema.shape != (3, 84, 84):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ...data.dataset import Batch
 from ...data.schema import Schema
+from ...data.vocabulary import Vocabulary
 from ...errors import DataError
 from ...metrics.classification import judge
 from ..blocks import require_classes
@@ -17,14 +18,16 @@ from .settings import RnnSettings
 
 
 class Rnn:
-    """Series to classes; a grey picture is the series of its rows."""
+    """Series, sounds and texts to classes; a grey picture is the series of its rows."""
 
     monitor: Monitor | None = Monitor("accuracy", "higher")
     channels_last = False
 
     def __init__(self, schema: Schema, settings: RnnSettings) -> None:
         if schema.kind == "table":
-            raise DataError("an rnn takes series or grey pictures (row by row), and this is a table; use autoencoder")
+            raise DataError(
+                "an rnn takes series, sounds, texts or grey pictures (row by row), and this is a table; use autoencoder"
+            )
         if schema.kind == "image" and schema.shape[0] != 1:
             raise DataError("an rnn reads grey pictures row by row, and these are in colour; use cnn")
         self.schema = schema
@@ -33,9 +36,13 @@ class Rnn:
 
     def build(self, random: torch.Generator) -> dict[str, nn.Module]:
         """One network, "classifier"."""
-        features = self.schema.shape[-1]  # a series' channels, or the pixels of a row
-        hidden_size, activation = self.settings.hidden_size, self.settings.activation
-        return {"classifier": nets.Classic(features, len(self.classes), hidden_size, activation, random)}
+        settings, schema = self.settings, self.schema
+        if schema.vocabulary is not None:
+            enter: nets.Entrance = nets.Embedding(Vocabulary(schema.vocabulary).size, settings.embedding_size, random)
+        else:
+            enter = nets.Rows(schema.shape[-1])  # a series' channels, a sound's bands, or the pixels of a row
+        cell = nets.SimpleCell(enter.features, settings.hidden_size, settings.activation, random)
+        return {"classifier": nets.Classic(enter, cell, len(self.classes), random)}
 
     def phases(self) -> tuple[Phase, ...]:
         """One phase."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import embedding, linear
 
 from ..blocks import glorot_
 
@@ -22,6 +22,7 @@ class SimpleCell(nn.Module):
 
     def __init__(self, features: int, hidden_size: int, activation: Activation, random: torch.Generator) -> None:
         super().__init__()
+        self.hidden_size = hidden_size
         self.activation = {"relu": torch.relu_, "tanh": torch.tanh_}[activation]
         self.w_hf = nn.Parameter(nn.init.xavier_uniform_(torch.empty(hidden_size, features), generator=random))
         self.u_hh = nn.Parameter(nn.init.orthogonal_(torch.empty(hidden_size, hidden_size), generator=random))
@@ -49,34 +50,56 @@ class SimpleCell(nn.Module):
         return states
 
 
+class Embedding(nn.Module):
+    """A row of learnt numbers for each piece of a text; drawn from U(-0.05, 0.05), Keras' default."""
+
+    def __init__(self, pieces: int, features: int, random: torch.Generator) -> None:
+        super().__init__()
+        self.features = features
+        self.rows_pf = nn.Parameter(torch.empty(pieces, features).uniform_(-0.05, 0.05, generator=random))
+
+    def forward(self, ids_nt: Tensor) -> Tensor:
+        """Series (n, t, f) of texts, int (n, t)."""
+        return embedding(ids_nt, self.rows_pf)
+
+
+class Rows(nn.Module):
+    """Series (n, t, f) as they are; grey pictures (n, 1, t, f) as the series of their rows."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Series (n, t, f)."""
+        return x.squeeze(1) if x.dim() == 4 else x
+
+
+Entrance = Embedding | Rows
+
+
 class Classic(nn.Module):
     """The source article's network: one simple cell of 32 units and a dense layer.
 
     2,282 parameters for 28 features and ten classes.
     """
 
-    def __init__(
-        self, features: int, classes: int, hidden_size: int, activation: Activation, random: torch.Generator
-    ) -> None:
+    def __init__(self, enter: Entrance, cell: SimpleCell, classes: int, random: torch.Generator) -> None:
         super().__init__()
-        self.cell = SimpleCell(features, hidden_size, activation, random)
-        self.output = nn.Linear(hidden_size, classes)
+        self.enter = enter
+        self.cell = cell
+        self.output = nn.Linear(cell.hidden_size, classes)
         glorot_(self, random)
 
     def forward(self, x: Tensor, lengths_n: Tensor | None = None) -> Tensor:
-        """Logits (n, k): the output at each series' last step. x: see `as_series`."""
-        logits_nk: Tensor = self.output(self.cell(as_series(x), lengths_n)[-1])
+        """Logits (n, k): the output at each series' last step. x: what its entrance takes."""
+        logits_nk: Tensor = self.output(self.cell(self.enter(x), lengths_n)[-1])
         return logits_nk
 
     def outputs(self, x: Tensor, lengths_n: Tensor | None = None) -> Tensor:
         """y_t = V h_t + c at every step, (n, t, k); past a series' end its last one is repeated."""
-        y_ntk: Tensor = self.output(torch.stack(self.cell(as_series(x), lengths_n), dim=1))
+        y_ntk: Tensor = self.output(torch.stack(self.cell(self.enter(x), lengths_n), dim=1))
         return y_ntk
-
-
-def as_series(x: Tensor) -> Tensor:
-    """Series (n, t, f) as they are; grey pictures (n, 1, t, f) as the series of their rows."""
-    return x.squeeze(1) if x.dim() == 4 else x
 
 
 def _running(time: int, lengths_n: Tensor) -> Tensor:
