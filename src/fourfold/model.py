@@ -176,8 +176,14 @@ class Model:
         """What `reconstruct` returns for files."""
         named = {"input": list(examples.names), "error": errors}
         if self.schema.columns is not None:
-            return pl.DataFrame({**named, **{name: restored[:, i] for i, name in enumerate(self.schema.columns)}})
+            columns = {name: self._cells(name, restored[:, i]) for i, name in enumerate(self.schema.columns)}
+            return pl.DataFrame({**named, **columns})
         return pl.DataFrame(named).with_columns(pl.Series("reconstruction", restored))
+
+    def _cells(self, column: str, values: Array) -> Array | list[str]:
+        """A table's column as it was read: categories by their names."""
+        levels = self.schema.levels.get(column)
+        return values if levels is None else [levels[place] for place in values.astype(int).tolist()]
 
     def read(self, inputs: Inputs) -> Examples:
         """Inputs as examples, by the model's own schema. Raises: DataError if they do not fit it."""

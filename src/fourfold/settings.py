@@ -44,7 +44,8 @@ class Reading(BaseModel):
         "crop", description="'crop' fills the square and cuts what is over; 'pad' shows all, with black beside it."
     )
     impute: Literal["none", "median", "mean"] = Field(
-        "none", description="What stands for missing numbers of a table, by train; categories take the commonest."
+        "none",
+        description="What stands for missing values: train's median or mean, or its commonest category; series are filled between neighbours.",
     )
     vocabulary: Literal["bpe", "characters"] = Field("bpe", description="What a text is cut into.")
     vocabulary_size: int = Field(8000, ge=300, le=200_000, description="Pieces in a bpe vocabulary, at most.")

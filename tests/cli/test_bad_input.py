@@ -84,7 +84,7 @@ CASES: list[tuple[Callable[[Path], str], list[str]]] = [
     (ragged_ts, ["data.ts, row 5", "1 channels where 2 are expected"]),
     (one_class, ["one class only, 'a'", "two or more"]),
     (different_sizes, ["data/b/large.png", "20 x 14", "--size N"]),
-    (nan_in_a_table, ["data.csv, row 3, column 'b'", "fill these cells or remove their rows"]),
+    (nan_in_a_table, ["data.csv, row 3, column 'b'", "fill these cells, remove their rows"]),
     (empty, ["data: an empty folder"]),
     (something_else, ["data.docx", "no kind of data that is known here"]),
 ]

@@ -46,8 +46,23 @@ def zip_of(*members: Packed, comment: bytes = b"", before: bytes = b"") -> bytes
         flags = member.flags | (0 if name.isascii() or isinstance(member.name, bytes) else 0x800)
         head = struct.pack("<5H3L2H", 20, flags, member.method, 0, 33, *figures, len(name), 0)
         offset = len(files) - len(before) + member.shift
-        entry = struct.pack("<6H3L5H2L", 0x314, 20, flags, member.method, 0, 33, *figures, len(name),
-                            len(member.extra), 0, 0, 0, member.mode << 16, offset)
+        entry = struct.pack(
+            "<6H3L5H2L",
+            0x314,
+            20,
+            flags,
+            member.method,
+            0,
+            33,
+            *figures,
+            len(name),
+            len(member.extra),
+            0,
+            0,
+            0,
+            member.mode << 16,
+            offset,
+        )
         files += b"PK\3\4" + head + name + member.data
         directory += b"PK\1\2" + entry + name + member.extra
     start, count = len(files) - len(before), len(members)

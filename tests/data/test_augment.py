@@ -133,7 +133,7 @@ def test_nothing_waits_for_the_device(schema: Schema, names: tuple[str, ...]) ->
         (["flip", "rainbow"], COLOUR, "augment = 'rainbow': unknown; valid: colour, crop, cutmix"),
         (["jitter"], COLOUR, "'jitter': it is for series, and these are pictures; valid: "),
         (["scale"], SERIES, "'scale': it is for pictures, and these are series; did you mean 'scaling'"),
-        (["flip"], TABLE, "'flip': there is no augmentation of tables; leave it out"),
+        (["flip"], TABLE, "'flip': there is no augmentation of rows of a table; leave it out"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_with_its_mend(names: list[str], schema: Schema, message: str) -> None:

@@ -10,10 +10,10 @@ from torch.nn.functional import pad
 from fourfold.data import augment_series as series
 from fourfold.data.augment import NAMES, Augmentation
 from fourfold.data.dataset import Batch
-from fourfold.data.schema import Schema
+from fourfold.data.schema import Kind, Schema
 
 LENGTHS = torch.tensor([40, 3, 1, 17, 40, 2])
-SCHEMA = Schema(kind="series", shape=(3,))
+KINDS: tuple[Kind, ...] = ("series", "sound")
 
 
 def some(lengths: Tensor = LENGTHS) -> Tensor:
@@ -23,22 +23,26 @@ def some(lengths: Tensor = LENGTHS) -> Tensor:
     return torch.where(torch.arange(40)[:, None] < lengths[:, None, None], x, 0)
 
 
-def augmented(x: Tensor, lengths: Tensor | None, *names: str, step: int = 0) -> Tensor:
+def augmented(x: Tensor, lengths: Tensor | None, *names: str, step: int = 0, kind: Kind = "series") -> Tensor:
     batch = Batch(x, lengths, None, torch.arange(len(x)))
-    return Augmentation(names, SCHEMA).apply(batch, 0, step).x
+    return Augmentation(names, Schema(kind=kind, shape=(x.shape[2],))).apply(batch, 0, step).x
 
 
-@pytest.mark.parametrize("names", [*((name,) for name in NAMES["series"]), NAMES["series"]])
-def test_padding_is_not_read_and_stays_zero(names: tuple[str, ...]) -> None:
-    x = some()
-    made = augmented(x, LENGTHS, *names)
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [(kind, names) for kind in KINDS for names in (*((name,) for name in NAMES[kind]), NAMES[kind])],
+)
+def test_padding_is_not_read_and_stays_zero(kind: Kind, names: tuple[str, ...]) -> None:
+    x = some().repeat(1, 1, 10 if kind == "sound" else 1)
+    made = augmented(x, LENGTHS, *names, kind=kind)
     outside = torch.arange(40) >= LENGTHS[:, None]
     assert not made[outside].any()
     assert made[~outside].any(dim=1).float().mean() > 0.8
-    assert torch.equal(augmented(pad(x, (0, 0, 0, 25)), LENGTHS, *names), pad(made, (0, 0, 0, 25)))
+    assert not torch.equal(made, x)
+    assert torch.equal(augmented(pad(x, (0, 0, 0, 25)), LENGTHS, *names, kind=kind), pad(made, (0, 0, 0, 25)))
     for strange in (math.nan, math.inf):
         filled = torch.where(outside[:, :, None], strange, x)
-        assert torch.equal(augmented(filled, LENGTHS, *names), made)
+        assert torch.equal(augmented(filled, LENGTHS, *names, kind=kind), made)
 
 
 @pytest.mark.parametrize("name", NAMES["series"])
@@ -80,6 +84,47 @@ def test_masks_reach_both_ends_and_every_size() -> None:
     hidden = (augmented(some(lengths), lengths, "mask") == 0).all(dim=2)
     assert sorted(set(hidden.sum(dim=1).tolist())) == list(range(9))
     assert hidden.any(dim=0).all()
+
+
+def banded(x: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
+    return series.mask_bands(x, (torch.arange(x.shape[1]) < lengths[:, None])[:, :, None], u)
+
+
+def sounds(count: int, bands: int) -> tuple[Tensor, Tensor]:
+    """Spectra (count, 7, bands) without a zero but past their lengths, of 1 to 7 frames, and the lengths."""
+    lengths = torch.arange(count) % 7 + 1
+    return (torch.arange(7) < lengths[:, None])[:, :, None] * (torch.arange(bands) + 1.0), lengths
+
+
+def test_a_mask_of_bands_is_that_of_the_plain_formula() -> None:
+    for bands in (1, 5, 6, 64, 80):
+        x, lengths = sounds(50, bands)
+        u = torch.rand(50, 2, generator=torch.Generator().manual_seed(bands), dtype=torch.float64)
+        found = banded(x, lengths, u)
+        for i in range(50):
+            size = int(float(u[i, 0]) * (bands * 15 // 80 + 1))
+            start = int(float(u[i, 1]) * (bands - size + 1))
+            expected = x[i].clone()
+            expected[:, start : start + size] = 0
+            assert torch.equal(found[i], expected)
+
+
+def test_a_mask_of_bands_reaches_both_ends_and_every_size() -> None:
+    x, lengths = sounds(2000, 64)
+    u = torch.rand(2000, 2, generator=torch.Generator().manual_seed(0))
+    hidden = banded(x, lengths, u)[:, 0] == 0
+    assert sorted(set(hidden.sum(dim=1).tolist())) == list(range(13))
+    assert hidden.any(dim=0).all()
+
+
+def test_a_mask_of_bands_does_not_read_the_padding() -> None:
+    x, lengths = sounds(50, 64)
+    u = torch.rand(50, 2, generator=torch.Generator().manual_seed(0))
+    made = banded(x, lengths, u)
+    assert torch.equal(banded(pad(x, (0, 0, 0, 9)), lengths, u), pad(made, (0, 0, 0, 9)))
+    outside = (torch.arange(7) >= lengths[:, None])[:, :, None]
+    for strange in (math.nan, math.inf):
+        assert torch.equal(banded(torch.where(outside, strange, x), lengths, u), made)
 
 
 def test_a_warp_is_that_of_the_plain_formula() -> None:

@@ -1,15 +1,17 @@
 """Places: an archive is read as the folder that was packed, and one that lies is named."""
 
+import contextlib
 import io
 import os
 import struct
+import tempfile
 import tracemalloc
 import zipfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -71,7 +73,7 @@ def test_pictures_in_an_archive_are_those_in_the_folder(tmp_path: Path) -> None:
     here = images.read(tmp_path / "photos", Request())
     there = images.read(place(pack(tmp_path / "photos.zip", files)), Request())
     assert here.classes == there.classes == ("cat", "dog")
-    assert (here.splits["train"].x == there.splits["train"].x).all()
+    assert torch.equal(here.splits["train"].x, there.splits["train"].x)
     assert there.splits["train"].names[2] == f"{tmp_path}/photos.zip/photos/dog/1.png"
 
 
@@ -94,12 +96,10 @@ def test_names_are_those_of_pathlib(names: list[list[str]]) -> None:
 
 def place_of(*members: Packed, **options: bytes) -> Place:
     """An archive of these members, which lies nowhere any more."""
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"fourfold-{os.getpid()}.zip"
-    path.write_bytes(zip_of(*members, **options))
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.zip"
+        path.write_bytes(zip_of(*members, **options))
         return place(path)
-    finally:
-        path.unlink()
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,9 @@ def test_names_in_other_encodings(raw: bytes, flags: int, name: str) -> None:
     assert (found / name).read_bytes() == b"x"
 
 
-FILES = st.dictionaries(st.from_regex(r"[a-z]{1,3}(/[a-z]{1,3}){0,2}\.x", fullmatch=True), st.binary(max_size=200), max_size=6)
+FILES = st.dictionaries(
+    st.from_regex(r"[a-z]{1,3}(/[a-z]{1,3}){0,2}\.x", fullmatch=True), st.binary(max_size=200), max_size=6
+)
 
 
 @given(FILES, st.sampled_from([0, 8]), st.booleans(), st.booleans(), st.binary(max_size=30), st.binary(max_size=9))
@@ -210,12 +212,12 @@ def test_several_threads_read_at_once(tmp_path: Path) -> None:
         (Packed(name="a", content=b"abcd", size=3, method=0), "not the content"),
         (Packed(name="a", content=b"abcd", packed=b"\xff" * 9), r"damaged \(Error -3"),
         (Packed(name="a", content=b"abcd" * 99, packed=deflated(b"abcd" * 99)[:-3]), "not the content"),
-        (Packed(name="a", content=b"abcd", shift=1), "not where"),
+        (Packed(name="a", content=b"abcd", packed_size=5, shift=1), "not where"),
         (Packed(name="a", size=1 << 31, packed=bytes(1 << 24)), "more than 1,073,741,824"),
     ],
 )
 def test_a_member_that_is_not_what_it_should_be(member: Packed, message: str) -> None:
-    found = place_of(member) if member.shift == 0 else place_of(member, Packed(name="b" * 9)) / "a"
+    found = place_of(member)
     with pytest.raises(OSError, match=message):
         read_bytes(found)
     with pytest.raises(OSError, match=message):
@@ -236,10 +238,6 @@ def test_what_is_not_there_is_named() -> None:
     for ask in (read_bytes, size_of):
         with pytest.raises(FileNotFoundError, match=r"zip/a"):
             ask(found / "a")  # a folder
-
-
-def whole(data: bytes) -> Callable[[], bytes]:
-    return lambda: data
 
 
 @pytest.mark.parametrize(
@@ -280,16 +278,12 @@ def test_limits_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_damage_never_escapes(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("damage") / "a.zip"
     path.write_bytes(damaged(zip_of(*(Packed(name=name, content=content) for name, content in TREE.items())), data))
-    try:
-        files = list(walk(place(path)))
-    except DataError as error:
-        assert str(path) in str(error)
-        return
+    files: list[Place] = []
+    with contextlib.suppress(DataError):
+        files += walk(place(path))
     for file in files:
-        try:
+        with contextlib.suppress(OSError):
             assert len(read_bytes(file)) == size_of(file)
-        except OSError:
-            pass
 
 
 def test_only_zip_files_are_archives(tmp_path: Path) -> None:

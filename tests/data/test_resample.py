@@ -14,7 +14,8 @@ RATES = [(44100, 16000), (16000, 8000), (8000, 16000), (48000, 44100), (11025, 1
 
 
 def tone(frequency: float, rate: int, samples: int) -> np.ndarray:
-    return np.sin(2 * np.pi * frequency / rate * np.arange(samples)).astype(np.float32)
+    x: np.ndarray = np.sin(2 * np.pi * frequency / rate * np.arange(samples)).astype(np.float32)
+    return x
 
 
 def middle(x: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The .ts format: what is written is what is read, and every fault is named by its line."""
 
-import contextlib
 import gzip
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from fourfold.data.dataset import Request
 from fourfold.data.schema import Schema
 from fourfold.data.sources.series import matches, read
 from fourfold.errors import DataError
-from tests.data.damage import damaged
+from fourfold.settings import Reading
 
 HEADER = """# a comment
 @problemName toy
@@ -45,7 +44,7 @@ def test_rows_of_unequal_length(tmp_path: Path, name: str, end: str) -> None:
     part = content.splits["train"]
     assert content.kind == "series"
     assert content.classes == ("b", "a")
-    assert part.x.tolist() == [[[1, 4], [2, 5], [3, 6]], [[7, 9], [8, -10], [0, 0]]]
+    assert part.loaded.tolist() == [[[1, 4], [2, 5], [3, 6]], [[7, 9], [8, -10], [0, 0]]]
     assert part.lengths is not None
     assert part.lengths.tolist() == [3, 2]
     assert part.y is not None
@@ -66,6 +65,47 @@ def test_equal_lengths_need_no_lengths(tmp_path: Path) -> None:
 def test_classes_that_the_header_lacks(tmp_path: Path, tag: str) -> None:
     path = put(tmp_path / "toy.ts", f"{tag}@data\n1,2:10\n3,4:9\n")
     assert read(path, Request()).classes == ("9", "10")
+
+
+def test_missing_values_lie_between_their_neighbours(tmp_path: Path) -> None:
+    path = put(tmp_path / "toy.ts", HEADER + "?,1,NaN,?,4: 7 ,?,?,5, ? :a\n1:2:b\n")
+    content = read(path, Request(Reading(impute="mean")))
+    part = content.splits["train"]
+    assert part.loaded[0].T.tolist() == [[1, 1, 2, 3, 4], [7, pytest.approx(7 - 2 / 3), pytest.approx(7 - 4 / 3), 5, 5]]
+    [remark] = content.remarks
+    assert (remark.name, remark.count, remark.examples) == ("imputed", 6, (f"{path}, row 11: 6",))
+    with pytest.raises(DataError, match=r"row 12: not one value in channel 2"):
+        read(put(path, HEADER + "1:2:a\n1,2:?,?:b\n"), Request(Reading(impute="median")))
+
+
+def test_tags_and_labels_in_other_letters(tmp_path: Path) -> None:
+    header = " # comment\n@CLASSLABEL TRUE Left right RIGHT\n@Univariate True\n @Data\n"
+    content = read(put(tmp_path / "toy.ts", header + "  # more\n1,2:left\n3,4:RIGHT\n5,6:LEFT\n"), Request())
+    assert content.classes == ("Left", "right", "RIGHT")
+    assert content.splits["train"].y is not None
+    assert content.splits["train"].y.tolist() == [0, 2, 0]
+
+
+@pytest.mark.parametrize("tags", ["@targetLabel false", "@classLabel false\n@targetLabel false", "@classLabel false"])
+def test_no_labels(tmp_path: Path, tags: str) -> None:
+    content = read(put(tmp_path / "toy.ts", f"{tags}\n@data\n1,2:3,4\n"), Request())
+    assert content.splits["train"].y is None
+    assert content.splits["train"].x.shape == (1, 2, 2)
+
+
+def test_a_class_label_goes_before_a_target_label(tmp_path: Path) -> None:
+    path = put(tmp_path / "toy.ts", "@classLabel true a\n@targetLabel false\n@data\n1,2:a\n")
+    assert read(path, Request()).classes == ("a",)
+
+
+def test_lengths_that_the_header_promises(tmp_path: Path) -> None:
+    rows = "@classLabel false\n@data\n1,2,3\n4,5,6\n"
+    for tags in (
+        "@seriesLength 3\n@equalLength true\n",
+        "@equalLength true\n",
+        "@equalLength false\n@seriesLength 9\n",
+    ):
+        assert read(put(tmp_path / "toy.ts", tags + rows), Request()).splits["train"].lengths is None
 
 
 def test_a_data_set_is_a_folder_or_its_train_file(tmp_path: Path) -> None:
@@ -123,7 +163,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[list[li
     lengths = [len(row[0]) for row in rows]
     assert (part.lengths is None) == (len(set(lengths)) == 1)
     assert part.lengths is None or part.lengths.tolist() == lengths
-    for x, row, length in zip(part.x, rows, lengths, strict=True):
+    for x, row, length in zip(part.loaded, rows, lengths, strict=True):
         assert (x[:length].numpy() == np.array(row, dtype=np.float32).T).all()
         assert not x[length:].any()
 
@@ -136,8 +176,9 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[list[li
         ("1,2:3,4:a\n\n1,2:3:a", r"row 13: its channels differ in length \(1 to 2"),
         ("1,2:3,4:c", r"row 11: unknown label 'c'; the header names b, a"),
         ("1,2:3,4", r"row 11: unknown label '3,4'"),
-        ("1,2:3,?:a", r"row 11: '\?' is no number"),
-        ("1,2:3,NaN:a", r"row 11: 'NaN' is not finite"),
+        ("1,2:3,4:a\n1,?:3,NaN:a", r"row 12: 2 missing values; .*--impute"),
+        ("1,2:3,inf:a", r"row 11: 'inf' is not finite"),
+        ("?,?:3,x?:a", r"row 11: 'x\?' is no number"),
         ("1,2:3,1e300:a", r"row 11: '1e300' is not finite"),
         ("1,2:3,x:a", r"row 11: 'x' is no number"),
         ("1,2:3,:a", r"row 11: '' is no number"),
@@ -163,6 +204,10 @@ def test_bad_rows_are_named(tmp_path: Path, rows: str, message: str, name: str) 
         ("@dimensions many\n@data\n", r"row 1: @dimensions needs a number"),
         ("@data\n1,2:a\n", r"row 2: the header must tell '@classLabel"),
         ("@univariate true\n@classLabel false\n@data\n1,2:3,4\n", r"row 4: 2 channels where 1"),
+        ("@equalLength true\n@classLabel false\n@data\n1,2\n1,2\n1\n", r"row 6: 1 steps where 2 are expected"),
+        ("@seriesLength 3\n@classLabel false\n@data\n1,2,3\n1,2\n", r"row 5: 2 steps where 3 are expected"),
+        ("@seriesLength 3\n@equalLength true\n@classLabel false\n@data\n1\n", r"row 5: 1 steps where 3"),
+        ("@seriesLength three\n@data\n", r"row 1: @seriesLength needs a number of steps, not 'three'"),
     ],
 )
 def test_bad_headers_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -184,18 +229,6 @@ def test_splits_must_agree(tmp_path: Path) -> None:
     put(tmp_path / "toy_TEST.ts", "@classLabel true\n@data\n1:2:b\n")
     with pytest.raises(DataError, match=r"toy_TEST\.ts, row 3: unknown class 'b'"):
         read(tmp_path, Request())
-
-
-@pytest.mark.parametrize("content", [b"@data\n\xff", gzip.compress(HEADER.encode())[:-9], b"no gzip", b""])
-def test_damaged_files_are_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "toy.ts.gz"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"toy\.ts\.gz"):
-        read(path, Request())
-    path = tmp_path / "toy.ts"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"toy\.ts"):
-        read(path, Request())
 
 
 def test_schema_maps_labels_by_name(tmp_path: Path) -> None:
@@ -222,17 +255,6 @@ def test_schema_maps_labels_by_name(tmp_path: Path) -> None:
 def test_what_breaks_the_schema_is_named(tmp_path: Path, schema: Schema, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read(put(tmp_path / "toy.ts", HEADER + ROWS), Request(schema=schema))
-
-
-@pytest.mark.parametrize("name", ["toy.ts", "toy.ts.gz"])
-@given(data=st.data())
-@settings(max_examples=50, deadline=None)
-def test_damage_never_escapes(tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject) -> None:
-    whole = (HEADER + ROWS).encode()
-    path = tmp_path_factory.mktemp("damage") / name
-    path.write_bytes(damaged(gzip.compress(whole) if name.endswith(".gz") else whole, data))
-    with contextlib.suppress(DataError):
-        assert len(read(path, Request()).splits["train"])
 
 
 def test_ten_megabytes_take_about_a_second(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_the_longest_column_is_the_text_and_the_only_other_one_the_class() -> No
     assert (part.loaded.shape, part.loaded.dtype) == ((4, 0), torch.int32)
 
 
-@pytest.mark.parametrize("name", texts.TARGETS)
+@pytest.mark.parametrize("name", sorted(texts.TARGETS))
 def test_a_class_is_known_by_its_name(name: str) -> None:
     columns = REVIEWS | {name.title(): REVIEWS["mood"]}
     content = from_frames({"train": frame(columns)}, Request())
@@ -341,6 +341,12 @@ def test_tables_of_files(tmp_path: Path) -> None:
     content = from_frames(load_all(path), Request())
     assert told(content) == ["one, and\ntwo", "three", "four"]
     assert content.splits["train"].names == [f"{path}, row {row}" for row in (2, 4, 5)]
+
+
+def test_half_a_character_in_json_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.jsonl", '{"text": "fine", "label": "x"}\n{"text": "\\ud83d", "label": "y"}\n')
+    with pytest.raises(DataError, match=r"a\.jsonl, row 2"):
+        from_frames(load_all(path), Request(Reading(kind="text")))
 
 
 def test_one_text_may_be_very_long(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_a_text_without_end_takes_no_time(letter: str) -> None:
     ids, lengths = found.encode(texts, 512)
     assert lengths[0] == 512
     assert found.decode(ids[0])[:20] == letter * 20
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 5  # a tenth of a second; hours if any step were quadratic
 
 
 # Vocabularies of strangers
@@ -335,7 +335,7 @@ def test_normalised_once_is_enough(text: str) -> None:
     [
         ("Free  ENTRY\n now", "free entry now"),
         ("STRASSE", "straße"),
-        ("caf\u00e9", "cafe\u0301"),
+        ("\u00e9tude", "e\u0301tude"),
         ("ｆｒｅｅ", "free"),
         ("no\u00a0break", "no break"),
     ],

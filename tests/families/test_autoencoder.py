@@ -69,5 +69,5 @@ def test_figures_do_not_depend_on_how_the_split_is_cut() -> None:
 
 
 def test_series_are_refused() -> None:
-    with pytest.raises(DataError, match="these are series"):
+    with pytest.raises(DataError, match="this is series data"):
         Autoencoder(Schema(kind="series", shape=(2,)), AutoencoderSettings())

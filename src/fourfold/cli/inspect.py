@@ -36,15 +36,18 @@ class Inspect:
         page = require_suffix(self.html, {".html": "a page"}, "--html") if self.html else None
         preview = require_suffix(self.preview, {".png": "a grid"}, "--preview") if self.augment else None
         from .. import data
-        from ..data.audit import audit, in_memory
+        from ..data.audit import audit, in_memory, unfilled
         from ..report.progress import Progress
 
+        # What is missing is to be told here, where training refuses it.
+        strict = self.settings.impute == "none"
+        reading = self.settings.model_copy(update={"impute": "median"}) if strict else self.settings
         with Progress(console.quiet) as progress:
-            dataset = in_memory(data.open(self.data, self.settings, progress.reading))
+            dataset = in_memory(data.open(self.data, reading, progress.reading))
         if self.augment and preview:
             _preview(dataset, self.augment, self.settings.seed, preview)
             console.say(f"{preview}: written")
-        found = audit(dataset)
+        found = unfilled(audit(dataset)) if strict else audit(dataset)
         if console.json:
             console.result(found.as_dict())
         else:

@@ -20,12 +20,20 @@ from .places import Place, place
 from .progress import Progress, untold
 from .samples import SAMPLES, sample_path
 from .schema import Kind, Schema, as_floats
-from .sources import arrays, images, series, tables
+from .sources import arrays, images, series, tabled_series, tables, texts
+from .sources import sounds as sound_source
 from .split import fields, split
+from .vocabulary import Vocabulary, encode_parts
 
 # Files tell by their names who reads them: the first that matches. The rows of a table may be anything.
-SOURCES: tuple[ModuleType, ...] = (arrays, series, images)
-FRAMES: dict[Kind, ModuleType] = {"image": images, "table": tables}
+SOURCES: tuple[ModuleType, ...] = (arrays, series, images, sound_source, texts, tabled_series)
+FRAMES: dict[Kind, ModuleType] = {
+    "image": images,
+    "sound": sound_source,
+    "series": tabled_series,
+    "text": texts,
+    "table": tables,
+}
 
 Arrays = np.ndarray[Any, Any] | tuple[np.ndarray[Any, Any], ...]
 Inputs = Arrays | Sequence[str | Path] | str | Path
@@ -43,7 +51,8 @@ def open(data: str | Path | Arrays, settings: DataSettings, progress: Progress =
             raise DataError(f"{source_name(data)}: no column {name!r} to split by; tables and --pattern have such")
     known = {name: identified(part) for name, part in content.splits.items()}
     parts, held_out = split(replace(content, splits=known), settings)
-    schema, parts = fit(content, parts, settings)
+    mark = fingerprint(parts)  # of what was read: a fitted vocabulary may differ from one version to another
+    schema, parts, told = fit(content, parts, settings.reading)
     if settings.size and schema.shape[1:] != (settings.size, settings.size):
         mend = "picture files are resized, and these data are none; leave it out"
         raise DataError(f"{source_name(data)}: --size {settings.size}: {mend}")
@@ -53,9 +62,9 @@ def open(data: str | Path | Arrays, settings: DataSettings, progress: Progress =
         validation=parts.get("validation"),
         test=parts.get("test"),
         source=source_name(data),
-        fingerprint=fingerprint(parts),
+        fingerprint=mark,
         held_out=held_out,
-        remarks=content.remarks,
+        remarks=(*content.remarks, *told),
         group=settings.group,
     )
 
@@ -68,13 +77,18 @@ def read(data: str | Path | Arrays, request: Request) -> Content:
         if len(data) != 2:
             raise DataError(f"{len(data)} arrays: either x alone or (x, y) is expected")
         return arrays.from_arrays(data[0], data[1], "array", request)
-    return _read(place(locate(data)), request)
+    content = _read(place(locate(data)), request)
+    schema = request.schema
+    if schema is None or schema.vocabulary is None:
+        return content
+    parts, _ = encode_parts(dict(content.splits), Vocabulary(schema.vocabulary), schema.reading.longest)
+    return replace(content, splits=parts)
 
 
 def _read(path: Place, request: Request) -> Content:
-    loaded = frames.load_all(path)
-    kind = frames.kind_of(loaded["train"], request) if loaded else None
     source = next((source for source in SOURCES if source.matches(path, request)), None)
+    loaded = {} if source is tabled_series else frames.load_all(path)  # there each table is an example
+    kind = frames.kind_of(loaded["train"], request) if loaded else None
     if loaded and kind and (source is None or kind in ("image", "sound")):  # a list of files goes before the files
         return cast(Content, FRAMES[kind].from_frames(loaded, request))
     if source is not None:
@@ -110,25 +124,22 @@ def join(parts: Sequence[Examples]) -> Examples:
     """Several examples as one, padded to the longest; labels only if all have them."""
     if len(parts) == 1:
         return parts[0]
+    xs = [part.loaded for part in parts]
+    if len({x.dtype for x in xs}) > 1:
+        xs = [as_floats(x) for x in xs]
     lengths = None
-    if parts[0].x.dim() == 3:
-        longest = max(part.x.shape[1] for part in parts)
-        uneven = any(part.lengths is not None or part.x.shape[1] != longest for part in parts)
-        if uneven:
-            lengths = torch.cat(
-                [torch.full((len(part),), part.x.shape[1]) if part.lengths is None else part.lengths for part in parts]
-            )
-            parts = [
-                Examples(pad(part.loaded, (0, 0, 0, longest - part.x.shape[1])), part.names, part.y) for part in parts
-            ]
-    kinds = {part.x.dtype for part in parts}
+    if any(part.lengths is not None for part in parts) or (xs[0].dim() == 3 and len({x.shape[1] for x in xs}) > 1):
+        longest = max(x.shape[1] for x in xs)
+        own = [torch.full((len(part),), part.x.shape[1]) if part.lengths is None else part.lengths for part in parts]
+        lengths = torch.cat(own)
+        xs = [pad(x, (*(0, 0) * (x.dim() - 2), 0, longest - x.shape[1])) for x in xs]
+    labels = [part.y for part in parts if part.y is not None]
     return Examples(
-        x=torch.cat([part.loaded if len(kinds) == 1 else as_floats(part.loaded) for part in parts]),
+        x=torch.cat(xs),
         names=[name for part in parts for name in part.names],
-        y=None
-        if any(part.y is None for part in parts)
-        else torch.cat([part.y for part in parts if part.y is not None]),
+        y=torch.cat(labels) if len(labels) == len(parts) else None,
         lengths=lengths,
+        texts=[text for part in parts for text in part.texts or ()] or None,
     )
 
 

@@ -17,7 +17,7 @@ from .content import known, sample
 from .dataset import Dataset, Examples
 from .duplicates import equal_findings, near_findings
 from .finding import Finding, Severity
-from .findings import blank_findings, class_findings, constant_findings, group_findings
+from .findings import blank_findings, class_findings, constant_findings, group_findings, missing_findings
 from .nearness import own
 from .schema import Kind
 
@@ -69,7 +69,7 @@ def audit(dataset: Dataset) -> Audit:
     splits = {name: _count(part, dataset.schema.classes) for name, part in dataset.splits.items()}
     classes = {name: part.classes for name, part in splits.items() if part.classes is not None}
     present = [count for count in classes.get("train", {}).values() if count]
-    values = [] if dataset.schema.kind == "text" else [_values(part) for part in dataset.splits.values()]
+    low, high = _range(dataset)
     constant = None if dataset.schema.kind == "text" else _constant(dataset)
     findings = [
         *dataset.remarks,
@@ -78,6 +78,7 @@ def audit(dataset: Dataset) -> Audit:
         *class_findings(classes),
         *group_findings(dataset),
         *blank_findings(dataset),
+        *missing_findings(dataset),
         *(() if constant is None else constant_findings(dataset, constant)),
     ]
     return Audit(
@@ -86,12 +87,24 @@ def audit(dataset: Dataset) -> Audit:
         shape=dataset.schema.shape,
         splits=splits,
         lengths=_lengths(dataset),
-        low=min((float(x.min()) for x in values), default=None),
-        high=max((float(x.max()) for x in values), default=None),
+        low=low,
+        high=high,
         balance=max(present) / min(present) if present else None,
         constant=None if constant is None else float(constant.double().mean()),
         findings=_by_severity(findings),
     )
+
+
+def unfilled(found: Audit) -> Audit:
+    """The audit of data that were read with --impute, for somebody who did not ask for that: training refuses them."""
+    mend = "fill these values, remove their rows, or choose what stands there with --impute"
+    findings = [
+        replace(finding, severity="fatal", what="missing values", mend=mend)
+        if finding.name in ("missing", "imputed")
+        else finding
+        for finding in found.findings
+    ]
+    return replace(found, findings=_by_severity(findings))
 
 
 def brief(dataset: Dataset) -> tuple[Finding, ...]:
@@ -136,6 +149,15 @@ def _count(part: Examples, classes: Sequence[str] | None) -> Part:
 def _values(part: Examples) -> Tensor:
     """All values but the padding; those of series that have any come as (any, channels)."""
     return part.loaded if part.lengths is None else part.loaded[own(part)]
+
+
+def _range(dataset: Dataset) -> tuple[float, float] | tuple[None, None]:
+    """The least and the greatest of all values that are there."""
+    if dataset.schema.kind == "text":
+        return None, None
+    every = [_values(part) for part in dataset.splits.values()]
+    every = [x[~x.isnan()] if x.is_floating_point() else x for x in every]
+    return min(float(x.min()) for x in every if x.numel()), max(float(x.max()) for x in every if x.numel())
 
 
 def _lengths(dataset: Dataset) -> tuple[float, float, float] | None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..errors import UsageError, nearest
 from . import augment_pictures as pictures
 from . import augment_series as series
+from .augment_text import drop
 from .counter import normal, uniform
 from .dataset import Batch
 from .schema import THINGS, Kind, Schema
@@ -26,15 +27,20 @@ Draw = Callable[[int, int], Tensor]  # from a stream and a count: random numbers
 NAMES: dict[Kind, tuple[str, ...]] = {
     "image": (*pictures.GEOMETRY, "colour", "cutout", "mixup", "cutmix"),
     "series": ("warp", "scaling", "jitter", "mask"),
+    "sound": ("warp", "jitter", "mask", "bands"),
+    "text": ("drop",),
     "table": (),
 }
 
 # Only what is safe to do to data that nobody has looked at. Left out: flip (but see `default_names`);
 # colour (ripe or unripe); crop and cutout, mask and warp (a small part, or the time that it takes,
 # may be what tells the class); mixup and cutmix (they make a network's probabilities less sure).
+# Sounds are masked all the same: what they tell lies in many frames and bands (SpecAugment, arXiv 1904.08779).
 DEFAULTS: dict[Kind, tuple[str, ...]] = {
     "image": ("scale", "rotate", "translate"),
     "series": ("scaling", "jitter"),
+    "sound": ("mask", "bands"),
+    "text": ("drop",),
     "table": (),
 }
 
@@ -55,6 +61,8 @@ STREAMS = {
     "scaling": 11,
     "jitter": 12,
     "mask": 13,
+    "drop": 14,
+    "bands": 15,
 }
 
 
@@ -101,8 +109,12 @@ class Augmentation:
         """
         if not self.names:
             return batch
-        if self.kind == "series":
+        if self.kind in ("series", "sound"):
             return replace(batch, x=self._vary_series(batch, seed, step))
+        if self.kind == "text":
+            inside, _ = _inside(batch)
+            pieces = uniform(seed, step, batch.index, STREAMS["drop"], batch.x.shape[1])
+            return replace(batch, x=drop(batch.x, inside, pieces))
         draw = partial(uniform, seed, step, batch.index)
         x = self._vary_pictures(batch.x, draw)
         if not self.names & {"mixup", "cutmix"}:
@@ -139,9 +151,8 @@ class Augmentation:
     def _vary_series(self, batch: Batch, seed: int, step: int) -> Tensor:
         x = batch.x
         time, channels = x.shape[1:]
-        lengths = torch.full_like(batch.index, time) if batch.lengths is None else batch.lengths
-        lengths = lengths[:, None].float()
-        inside = (torch.arange(time, device=x.device) < lengths)[:, :, None]
+        inside, lengths = _inside(batch)
+        inside = inside[:, :, None]
         draw: Draw = partial(uniform, seed, step, batch.index)
         draw_normal: Draw = partial(normal, seed, step, batch.index)
         if "warp" in self.names:
@@ -152,7 +163,17 @@ class Augmentation:
             x = series.jitter(x, inside, draw_normal(STREAMS["jitter"], time * channels))
         if "mask" in self.names:
             x = series.mask(x, inside, lengths, draw(STREAMS["mask"], 2))
+        if "bands" in self.names:
+            x = series.mask_bands(x, inside, draw(STREAMS["bands"], 2))
         return x
+
+
+def _inside(batch: Batch) -> tuple[Tensor, Tensor]:
+    """What comes before the end of each series or text, bool (n, t), and their lengths, float (n, 1)."""
+    time = batch.x.shape[1]
+    lengths = torch.full_like(batch.index, time) if batch.lengths is None else batch.lengths
+    lengths = lengths[:, None].float()
+    return torch.arange(time, device=batch.x.device) < lengths, lengths
 
 
 def _require(name: str, kind: Kind) -> None:

@@ -1,4 +1,4 @@
-"""What may be done to whole batches of series without changing what they tell.
+"""What may be done to whole batches of series, and of sounds as spectra, without changing what they tell.
 
 Every function is pure. What lies past a series' length is never read and comes out as zero,
 and a batch that is padded further comes out the same.
@@ -16,6 +16,7 @@ from torch import Tensor
 JITTER = 0.05  # Um et al., "Data augmentation of wearable sensor data", arXiv 1706.00527
 SCALING = 0.1  # likewise
 MASK = 0.2  # of a series, at most; SpecAugment's bound (Park et al., arXiv 1904.08779)
+BANDS = 15 / 80  # of a sound's bands, at most; its milder policy, SM, hides up to 15 of 80
 WAVES = 3
 SPEED = 0.5  # time runs faster or slower by so much at most
 
@@ -37,6 +38,16 @@ def mask(x: Tensor, inside: Tensor, lengths: Tensor, u: Tensor) -> Tensor:
     time = torch.arange(x.shape[1], device=x.device)
     hidden = (time >= start) & (time < start + size)
     return torch.where(inside & ~hidden[:, :, None], x, 0)
+
+
+def mask_bands(x: Tensor, inside: Tensor, u: Tensor) -> Tensor:
+    """A stretch of channels, which are bands of a sound, set to 0, the mean; u: (n, 2). It may be of none."""
+    channels = x.shape[2]
+    size = (u[:, :1] * (math.floor(BANDS * channels) + 1)).floor()
+    start = (u[:, 1:] * (channels - size + 1)).floor()
+    band = torch.arange(channels, device=x.device)
+    hidden = (band >= start) & (band < start + size)
+    return torch.where(inside & ~hidden[:, None], x, 0)
 
 
 def warp(x: Tensor, inside: Tensor, lengths: Tensor, u: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Cells of a table by column, as the formats hand them on, and what holds for all formats."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -40,7 +41,7 @@ def check_names(where: str, names: Sequence[str]) -> None:
     if "" in names:
         raise DataError(f"{where}: column {names.index('') + 1} has no name; name it, or remove it if it counts rows")
     if len(set(names)) < len(names):
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         raise DataError(f"{where}: repeated column names: {listing(repeated)}; rename or remove them")
 
 

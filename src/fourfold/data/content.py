@@ -42,10 +42,9 @@ def known(part: Examples) -> bool:
     return part.digests is not None or not isinstance(part.x, Mapped)
 
 
-def sample(part: Examples) -> Examples:
-    """All examples, or of those in a file at most SEEN bytes, evenly spaced."""
-    size = part.x.shape[1:].numel() * part.x.dtype.itemsize
-    most = max(1, SEEN // max(1, size))
+def sample(part: Examples, size: int = SEEN) -> Examples:
+    """All examples, or of those in a file evenly spaced ones, of so many bytes at most."""
+    most = max(1, size // max(1, part.x.shape[1:].numel() * part.x.dtype.itemsize))
     if not isinstance(part.x, Mapped) or len(part) <= most:
         return part
     return part.select(torch.arange(most) * (len(part) - 1) // max(1, most - 1))

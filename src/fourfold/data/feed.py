@@ -66,8 +66,7 @@ class Resident:
         x = schema.prepare(examples.x) if self.prepared else examples.x
         if examples.lengths is not None:
             # Standardising moves the padding away from zero; nothing may read it, and zero shows if it does.
-            inside = torch.arange(x.shape[1]) < examples.lengths[:, None]
-            x = x * (inside if x.dim() == 2 else inside[:, :, None])
+            x = _blanked(x, examples.lengths)
         self.x = x.to(device)
         self.y = None if examples.y is None else examples.y.to(device)
         self.lengths = examples.lengths  # on the CPU: the longest of a batch is read at every step
@@ -129,10 +128,16 @@ class Streamed:
         if lengths is not None:
             lengths = lengths[index]
             x = x[:, : int(lengths.max())]
-            x = x * (torch.arange(x.shape[1]) < lengths[:, None])[:, :, None]
+            x = _blanked(x, lengths)
         return Batch(
             x=self.schema.prepare(x.to(self.device, non_blocking=True)),
             lengths=None if lengths is None else lengths.to(self.device),
             y=None if y is None else y[index].to(self.device),
             index=index.to(self.device),
         )
+
+
+def _blanked(x: Tensor, lengths: Tensor) -> Tensor:
+    """Series (n, t, c) or texts (n, t) with zeros past their lengths, int64 (n,)."""
+    inside = torch.arange(x.shape[1]) < lengths[:, None]
+    return x * (inside if x.dim() == 2 else inside[:, :, None])

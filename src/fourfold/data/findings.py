@@ -82,6 +82,19 @@ def constant_findings(dataset: Dataset, constant: torch.Tensor) -> Iterator[Find
     yield Finding("note", "constant", what, len(places), names, "leave them out")
 
 
+def missing_findings(dataset: Dataset) -> Iterator[Finding]:
+    """Values of a table that are missing, by column, the emptiest first."""
+    columns = dataset.schema.columns
+    if columns is None or dataset.schema.kind != "table":
+        return
+    counts = torch.stack([part.loaded.isnan().sum(0) for part in dataset.splits.values()]).sum(0).tolist()
+    found = sorted(((count, name) for name, count in zip(columns, counts, strict=True) if count), reverse=True)
+    if found:
+        what, mend = "missing values that are filled by train's figures", "find the values, if you can"
+        examples = tuple(f"{name}: {count:,}" for count, name in found[:FEW])
+        yield Finding("note", "missing", what, sum(counts), examples, mend)
+
+
 def blank_findings(dataset: Dataset) -> Iterator[Finding]:
     """Pictures of one colour and series that never change."""
     if dataset.schema.kind in ("table", "text"):

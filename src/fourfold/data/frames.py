@@ -94,8 +94,10 @@ class Frame:
         """Whether most cells that are not missing are no numbers; a few such cells are slips."""
         if self.cells[column].dtype != pl.String:
             return False
-        words = self.cells[column].filter(~self.missing(column))
-        return 2 * words.cast(pl.Float64, strict=False).null_count() > len(words)
+        numbers = self.numbers(column)
+        odd = self.text(column).filter(numbers.is_null())
+        empty = int(missing(odd).sum())
+        return 2 * (len(odd) - empty) > len(self) - empty - int(numbers.is_nan().sum())
 
     def is_identifier(self, column: str) -> bool:
         """Whether a column of numbers has whole ones beyond 2**53, which no quantity needs and no float holds."""
@@ -132,15 +134,15 @@ class Frame:
             f"a class is text, or one of at most {MOST_CLASSES} whole numbers"
         )
 
-    def refuse(self, places: Sequence[tuple[int, str]], what: str) -> NoReturn:
+    def refuse(
+        self, places: Sequence[tuple[int, str]], what: str, mend: str = "fill these cells or remove their rows"
+    ) -> NoReturn:
         """Raises: DataError with the first places (row, column) and the cells that stand there."""
         first = sorted(places)[:5]
         spots = [
             f"row {self.rows[row]}, column {column!r} ({_shown(self.cells[column][row])})" for row, column in first
         ]
-        raise DataError(
-            f"{self.path}, {listing(spots, total=len(places))}: {what}; fill these cells or remove their rows"
-        )
+        raise DataError(f"{self.path}, {listing(spots, total=len(places))}: {what}; {mend}")
 
 
 def _shown(cell: object) -> str:
@@ -222,21 +224,23 @@ def kind_of(frame: Frame, request: Request) -> Kind:
 
 def paths_column(frame: Frame, suffixes: Set[str]) -> str | None:
     """The first column whose cells all end in one of the suffixes, such as .png."""
-    return next((column for column in frame.columns if _ends(frame, column, suffixes).all()), None)
+    for column in frame.columns:
+        cells = frame.cells[column]
+        first = cells.head(1).cast(pl.String)  # tells of most columns that they are others
+        if _ends(first, suffixes).all() and _ends(frame.text(column), suffixes).all():
+            return column
+    return None
 
 
-def _ends(frame: Frame, column: str, suffixes: Set[str]) -> pl.Series:
+def _ends(cells: pl.Series, suffixes: Set[str]) -> pl.Series:
     """Whether each cell ends in one of the suffixes."""
-    if frame.cells[column].dtype != pl.String:
-        return pl.repeat(False, len(frame), eager=True)
-    ends = frame.cells[column].str.to_lowercase().str.extract(r"(\.[a-z0-9]+)$")
+    ends = cells.str.to_lowercase().str.extract(r"(\.[a-z0-9]+)$")
     return ends.is_in(list(suffixes)).fill_null(False)
 
 
 def _kind_of_files(frame: Frame, column: str) -> Kind:
     """What most files of a column are. Raises: DataError if none is known."""
-    frame.require(column)
-    counts = {kind: int(_ends(frame, column, suffixes).sum()) for kind, suffixes in FILES.items()}
+    counts = {kind: int(_ends(frame.text(column), suffixes).sum()) for kind, suffixes in FILES.items()}
     kind = max(counts, key=lambda each: counts[each])
     if not counts[kind]:
         known = ", ".join(sorted({suffix for suffixes in FILES.values() for suffix in suffixes}))

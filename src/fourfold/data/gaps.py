@@ -11,7 +11,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from .finding import FEW, Finding
 
@@ -46,11 +45,11 @@ class _Calendar:
         return int((abs(self.every - self.usual) <= EVEN * self.usual).sum())
 
 
-def gap_findings(times: Sequence[pl.Series], where: Sequence[Callable[[int], str]]) -> tuple[Finding, ...]:
+def gap_findings(times: Sequence[np.ndarray], where: Sequence[Callable[[int], str]]) -> tuple[Finding, ...]:
     """Steps that are missing from series, or that a usual step cannot be told.
 
-    times: of each series, ascending: dates, datetimes or numbers. where: for each series,
-    what names its step at a place, from 0, such as "co2.csv, row 8".
+    times: of each series, ascending: datetime64[us] or float64, (time,). where: for each
+    series, what names its step at a place, from 0, such as "co2.csv, row 8".
     """
     if all(len(each) < 2 for each in times):
         return ()
@@ -76,7 +75,7 @@ def gap_findings(times: Sequence[pl.Series], where: Sequence[Callable[[int], str
     return (Finding("warning", "gaps", what, total, tuple(told[:FEW]), mend),)
 
 
-def overlap_findings(times: Mapping[str, pl.Series]) -> tuple[Finding, ...]:
+def overlap_findings(times: Mapping[str, np.ndarray]) -> tuple[Finding, ...]:
     """Splits of one course of time, by name, that do not lie one after the other: what is judged has been seen."""
     told = [
         f"{first} ({word(a[0])} to {word(a[-1])}) and {second} ({word(b[0])} to {word(b[-1])})"
@@ -89,20 +88,17 @@ def overlap_findings(times: Mapping[str, pl.Series]) -> tuple[Finding, ...]:
     return (Finding("warning", "overlapping-times", what, len(told), tuple(told), mend),)
 
 
-def ticks(times: pl.Series) -> np.ndarray:
-    """Times as numbers that order and measure them: dates and datetimes as int64 microseconds."""
-    if times.dtype.is_temporal():
-        times = times.cast(pl.Datetime("us")).to_physical()
-    return times.to_numpy()
+def ticks(times: np.ndarray) -> np.ndarray:
+    """Times as numbers that order and measure them: datetimes as int64 microseconds."""
+    return times.view(np.int64) if times.dtype.kind == "M" else times
 
 
-def _calendars(times: Sequence[pl.Series]) -> list[_Calendar]:
+def _calendars(times: Sequence[np.ndarray]) -> list[_Calendar]:
     """The ways of counting that fit all series; of ways that are equally even the first is the plainest."""
     plain = [ticks(each) for each in times]
-    if not all(each.dtype.is_temporal() for each in times):
+    if not all(each.dtype.kind == "M" for each in times):
         return [_Calendar("", [np.diff(each) for each in plain])]
-    dates = [each.astype("datetime64[us]") for each in plain]
-    monthly, working = [_months(each) for each in dates], [_working_days(each) for each in dates]
+    monthly, working = [_months(each) for each in times], [_working_days(each) for each in times]
     named: dict[str, Sequence[np.ndarray | None]] = {"month": monthly, "microsecond": plain, "working day": working}
     return [
         _Calendar(unit, [np.diff(each) for each in counts if each is not None])
@@ -133,14 +129,14 @@ def _same_hour(times: np.ndarray) -> bool:
 # Words
 
 
-def _between(times: pl.Series, where: Callable[[int], str], place: int) -> str:
+def _between(times: np.ndarray, where: Callable[[int], str], place: int) -> str:
     """The step after a place; the row is that where it ends."""
     return f"{where(place + 1)}: {word(times[place])} to {word(times[place + 1])}"
 
 
 def word(time: Any) -> str:
     """A time as one would write it: dates without midnight, numbers without noise."""
-    return f"{time:.15g}" if isinstance(time, int | float) else str(time).removesuffix(" 00:00:00")
+    return str(time.item()).removesuffix(" 00:00:00") if isinstance(time, np.datetime64) else f"{time:.15g}"
 
 
 def _length(calendar: _Calendar) -> str:
@@ -151,4 +147,4 @@ def _length(calendar: _Calendar) -> str:
     if unit == "microsecond":
         unit = next((name for name, of in UNITS.items() if size % of == 0), unit)
         size /= UNITS.get(unit, 1)
-    return f"{size:.6g} {unit}{'' if size == 1 or not unit else 's'}".strip()
+    return f"{size:.5g} {unit}{'' if size == 1 or not unit else 's'}".strip()

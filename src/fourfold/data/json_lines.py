@@ -4,13 +4,14 @@ A key that a line lacks is a missing cell. Rows are lines of the file.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from ..errors import DataError
-from .cells import MOST_COLUMNS, Cells, check_names, check_size
+from .cells import Cells, check_names, check_size
 from .places import Place
 from .text_files import content, encoding_of, lines
 
@@ -31,9 +32,9 @@ def read_json_lines(path: Place) -> Cells:
         if line.strip():
             rows.append(row)
             records.append(_record(f"{path}, row {row}", line))
-            names.update(dict.fromkeys(records[-1]))
-            if len(names) > MOST_COLUMNS:
-                check_size(path, len(names), len(rows))
+            if not records[-1].keys() <= names.keys():
+                names.update(dict.fromkeys(records[-1]))
+                check_size(path, len(names), 1)
     if not records:
         raise DataError(f"{path}: no rows; an object a line is expected")
     check_names(str(path), list(names))
@@ -49,7 +50,7 @@ def read_json_lines(path: Place) -> Cells:
 def _record(where: str, line: str) -> dict[str, Any]:
     """The object in a line. Raises: DataError unless it holds plain values under different keys."""
     try:
-        record = json.loads(line, object_pairs_hook=_once)
+        record = DECODER.decode(line)
         if "\\u" in line:
             json.dumps(record, ensure_ascii=False).encode()  # half a pair of UTF-16 may be escaped, and is no text
     except RecursionError:
@@ -58,9 +59,9 @@ def _record(where: str, line: str) -> dict[str, Any]:
         raise DataError(f"{where}: no JSON ({error}); an object a line is expected") from None
     if not isinstance(record, dict):
         raise DataError(f'{where}: no object; a line such as {{"a": 1, "b": "x"}} is expected')
-    for key, value in record.items():
-        if isinstance(value, dict | list):
-            raise DataError(f"{where}, column {key!r}: a nested value; give each part a key of its own")
+    nested = next((key for key, value in record.items() if type(value) in (dict, list)), None)
+    if nested is not None:
+        raise DataError(f"{where}, column {nested!r}: a nested value; give each part a key of its own")
     return record
 
 
@@ -68,17 +69,22 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object. Raises: ValueError if it has a key twice."""
     record = dict(pairs)
     if len(record) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {twice!r} is there twice")
     return record
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_once)
 
 
 def _column(name: str, values: Sequence[Any]) -> pl.Series:
     """A column as numbers if all values are that and lose no digit, else as text."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds == {int} and all(value is None or abs(value) < 2**63 for value in values):
+    kinds = set(map(type, values)) - {type(None)}
+    whole = [value for value in values if type(value) is int] if int in kinds else []
+    largest = max(map(abs, whole), default=0)
+    if kinds == {int} and largest < 2**63:
         return pl.Series(name, values, dtype=pl.Int64)
-    if float in kinds <= {int, float} and all(type(value) is not int or abs(value) <= 2**53 for value in values):
+    if float in kinds <= {int, float} and largest <= 2**53:
         return pl.Series(name, values, dtype=pl.Float64, strict=False)
     return pl.Series(name, [_spelt(value) for value in values], dtype=pl.String)
 

@@ -178,22 +178,48 @@ def read_bytes(file: Place) -> bytes:
 def entries(folder: Place) -> list[Any]:
     """What a folder holds, sorted by name. Raises: DataError if it cannot be listed."""
     try:
-        return sorted(folder.iterdir() if isinstance(folder, Zipped) else map(Path, _scan(folder)))
+        return sorted(folder.iterdir() if isinstance(folder, Zipped) else [Path(entry.path) for entry in _scan(folder)])
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror})") from None
 
 
 def walk(folder: Place) -> Iterator[Place]:
-    """Every file below a folder, but for hidden folders, in no order."""
-    if not folder.is_dir():
-        return
-    folders: list[Any] = [folder]
+    """Every file below a folder, but for hidden folders, in no order; nothing if there is no such folder.
+
+    Raises: DataError if a folder cannot be listed.
+    """
+    if folder.is_dir():
+        yield from _walk_archive(folder) if isinstance(folder, Zipped) else _walk_disk(folder)
+
+
+def _walk_archive(folder: Zipped) -> Iterator[Zipped]:
+    children = folder.archive.children
+    folders = [folder.inside]
+    while folders:
+        for name in children[folders.pop()]:
+            if name in children:
+                folders.append(name)
+            else:
+                yield Zipped(folder.archive, name)
+
+
+def _walk_disk(folder: Path) -> Iterator[Path]:
+    folders: list[str] = [str(folder)]
     while folders:
         here = folders.pop()
-        if isinstance(here, Zipped):
-            for child in here.iterdir():
-                if child.is_dir():
-                    folders.append(child)
-                else:
-                    yield child
-            continue
+        try:
+            for entry in _scan(here):
+                if not entry.is_dir():
+                    yield Path(entry.path)
+                elif not entry.name.startswith(".") and not entry.is_symlink():
+                    folders.append(entry.path)
+        except OSError as error:
+            raise DataError(f"{here}: cannot be listed ({error.strerror})") from None
+
+
+def _scan(folder: str | Path) -> Iterator["os.DirEntry[str]"]:
+    """What lies in a folder, but for pipes and devices, which would be waited for without end."""
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.is_file() or entry.is_dir() or not Path(entry.path).exists():
+                yield entry

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from ..settings import Reading
+from .columns import collapse, expand
 
 Kind = Literal["image", "series", "table", "text", "sound"]
 THINGS: dict[Kind, str] = {
@@ -49,21 +50,26 @@ class Schema(BaseModel):
         """Examples as the networks take them.
 
         x: uint8 pictures, or floats: pictures in [0, 1], series (…, channels), tables
-        (…, columns) in their own units. Returns: float32 of the same shape.
+        (…, columns) in their own units, a category as the place of its level; a text's
+        pieces, which stay as they are. Returns: float32 of the same shape, or (…, width) of
+        a table with categories.
         """
         if self.kind == "image":
             return as_floats(x)
         if self.kind == "text":
             return x
         mean, std = self._moments(x)
+        if self.columns is not None:
+            x = expand(x, self.columns, self.levels, self.fill)
         return (x.float() - mean) / std
 
     def restore(self, x: Tensor) -> Tensor:
-        """The inverse of `prepare`: floats in the data's own units, pictures in [0, 1]."""
+        """The inverse of `prepare`: floats in the data's own units, pictures in [0, 1], categories as places."""
         if self.kind == "image":
             return x
         mean, std = self._moments(x)
-        return x * std + mean
+        x = x * std + mean
+        return x if self.columns is None else collapse(x, self.columns, self.levels)
 
     def _moments(self, like: Tensor) -> tuple[Tensor, Tensor]:
         assert self.mean is not None

@@ -18,7 +18,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..errors import DataError
@@ -32,7 +31,6 @@ MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS")  # libsndfile would try tw
 RATES = range(1_000, 768_001)  # samples a second
 MOST_CHANNELS = 64
 LARGEST = 1 << 30  # bytes of a sound's samples, as float32
-PADDED = 1 << 34  # bytes of all spectra, padded to the longest
 LOUDEST = 2.0**32  # times full scale; floats that are really whole numbers of 32 bits stay below it
 UNKNOWN = 0x7FFF0000  # bytes; who writes a WAV into a pipe promises so many or more
 
@@ -41,31 +39,22 @@ BLOCK = 1 << 20  # samples that are worked on at once
 TOGETHER = 1 << 20  # bytes of files that are one piece of work for a thread
 
 
-def spectra(files: Sequence[Place], rate: int, mels: int, progress: Progress) -> tuple[Tensor, Tensor, dict[int, str]]:
-    """The log-mel spectra of sound files, decoded in threads.
+def spectra(files: Sequence[Place], rate: int, mels: int, progress: Progress) -> Iterator[Tensor | str]:
+    """The log-mel spectrum of each sound file in their order, float32 (frames, mels), or why it has none.
 
-    progress: told "sounds", how many are done and of how many. Returns: float32 (n, frames,
-    mels), zero past their lengths, of the n files that can be read, in their order; int64 (n,),
-    their lengths in frames; and for each other file its place and the reason.
-    Raises: DataError if soundfile is not installed, or if the spectra take more than PADDED bytes.
+    Decoded in threads. progress: told "sounds", how many are done and of how many.
+    Raises: DataError if soundfile is not installed.
     """
     _soundfile()
-    results: list[Tensor | str] = []
+    done = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for part in pool.map(partial(_spectra, rate=rate, mels=mels), _bundles(files)):
-                results += part
-                progress("sounds", len(results), len(files))
+            for bundle in pool.map(partial(_spectra, rate=rate, mels=mels), _bundles(files)):
+                yield from bundle
+                done += len(bundle)
+                progress("sounds", done, len(files))
         finally:
             pool.shutdown(cancel_futures=True)
-    failures = {place: result for place, result in enumerate(results) if isinstance(result, str)}
-    found = [result for result in results if not isinstance(result, str)]
-    del results  # so that `_pad` may free what it has copied
-    lengths = torch.tensor([len(x) for x in found], dtype=torch.int64)
-    if found and 4 * len(found) * mels * int(lengths.max()) > PADDED:
-        longest = [file for place, file in enumerate(files) if place not in failures][int(lengths.argmax())]
-        raise DataError(f"{longest}: so long that all, padded to it, exceed {PADDED:,} bytes; cut it into pieces")
-    return _pad(found, mels), lengths, failures
 
 
 def commonest_rate(files: Sequence[Place]) -> int | None:
@@ -88,7 +77,7 @@ def decode(data: bytes, rate: int) -> np.ndarray:
         with _soundfile().SoundFile(_Bytes(data)) as sound:
             _check_header(sound.samplerate, sound.channels, sound.frames, rate)
             x, old = _mono(sound), sound.samplerate
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # besides its own errors, whatever the wrapper trips over in a damaged header
         reason = str(getattr(error, "error_string", error)).rstrip(".")
@@ -150,15 +139,6 @@ def _told_rate(data: bytes) -> int | None:
             return int(sound.samplerate)
     except Exception:  # as in `decode`
         return None
-
-
-def _pad(found: list[Tensor], mels: int) -> Tensor:
-    """All in one; each is freed as it is copied, so that memory holds them once."""
-    x = torch.zeros(len(found), max(map(len, found), default=0), mels)
-    while found:
-        last = found.pop()
-        x[len(found), : len(last)] = last
-    return x
 
 
 # Decoding

@@ -18,6 +18,7 @@ from .content import digests
 from .dataset import Content, Examples
 from .mapped import Mapped
 from .text_files import SPLITS
+from .timeline import cut_by_time, periods
 
 ORDER = ("train", "validation", "test")
 
@@ -48,14 +49,16 @@ def split(content: Content, settings: DataSettings) -> tuple[dict[str, Examples]
     train that the data brought. Raises: DataError if a split is empty, or if the data bring
     one that is to be cut.
     """
+    if content.ordered:
+        return _by_time(content, settings)
     parts = dict(content.splits)
     whole = parts["train"]
     cut = _told(whole, settings)
     for option, asked in (("--fold", settings.fold), ("--split", settings.split), ("--test-on", settings.test_on)):
         if asked and "test" in parts and (option == "--fold" or "test" in cut):
             raise DataError(f"{option}: the data bring a test split of their own; leave one of the two away")
-    rest = _without(torch.arange(len(whole)), cut)
-    for name, share in (("test", settings.test), ("validation", settings.validation)):
+    rest = _without(torch.arange(len(whole)), [place for chosen in cut.values() for place in chosen], len(whole))
+    for name, share in _shares(settings):
         if name in parts or name in cut:
             continue
         left = whole.select(rest) if cut else whole
@@ -66,7 +69,7 @@ def split(content: Content, settings: DataSettings) -> tuple[dict[str, Examples]
             chosen = fold(queue, settings.fold) if settings.fold and name == "test" else hold_out(queue, share)
         if chosen:
             cut[name] = rest[torch.tensor(chosen)].tolist()
-            rest = rest[~torch.isin(rest, torch.tensor(cut[name]))]
+            rest = _without(rest, cut[name], len(whole))
     parts |= {name: whole.select(torch.tensor(places)) for name, places in cut.items()}
     if cut:
         parts["train"] = whole.select(rest)
@@ -74,6 +77,23 @@ def split(content: Content, settings: DataSettings) -> tuple[dict[str, Examples]
         if not len(part):
             raise DataError(f"the {name} split is empty; give more data or a smaller --validation or --test")
     return {name: parts[name] for name in ORDER if name in parts}, cut
+
+
+def _by_time(content: Content, settings: DataSettings) -> tuple[dict[str, Examples], dict[str, list[int]]]:
+    """The splits of one course of time, and the steps of each that was cut: the past trains, the future judges."""
+    if settings.fold or fields(settings):
+        raise DataError("--fold, --group, --split, --test-on: one series is cut by time; leave them out")
+    shares = [0.0 if name in content.splits else share for name, share in _shares(settings)]
+    cut = cut_by_time(content.splits["train"], shares[1], shares[0])
+    steps = periods(content.splits["train"].x.shape[1], shares[1], shares[0])
+    every = {**content.splits, **cut}
+    return {name: every[name] for name in ORDER if name in every}, {
+        name: list(steps[name]) for name in cut if name != "train"
+    }
+
+
+def _shares(settings: DataSettings) -> tuple[tuple[str, float], ...]:
+    return ("test", settings.test), ("validation", settings.validation)
 
 
 def _told(whole: Examples, settings: DataSettings) -> dict[str, list[int]]:
@@ -95,9 +115,11 @@ def _told(whole: Examples, settings: DataSettings) -> dict[str, list[int]]:
     return cut
 
 
-def _without(places: torch.Tensor, cut: dict[str, list[int]]) -> torch.Tensor:
-    taken = torch.tensor(sorted({place for chosen in cut.values() for place in chosen}), dtype=torch.int64)
-    return places[~torch.isin(places, taken)]
+def _without(places: torch.Tensor, taken: list[int], size: int) -> torch.Tensor:
+    """The places, of `size`, that are not taken."""
+    free = torch.ones(size, dtype=torch.bool)
+    free[taken] = False
+    return places[free[places]]
 
 
 def groups(examples: Examples, by: str | None, seed: int, name: str) -> dict[int, list[Group]]:

@@ -24,6 +24,7 @@ class Columns:
     """What the columns of a table are.
 
     channels: those of numbers, in order. wide: whether these are the steps, and each row a series.
+    course: whether all rows are one series, to be cut by time.
     """
 
     channels: tuple[str, ...] = ()
@@ -32,6 +33,7 @@ class Columns:
     target: str | None = None
     fields: tuple[str, ...] = ()
     wide: bool = False
+    course: bool = False
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -43,7 +45,8 @@ class Columns:
 class Series:
     """One series: float32 (time, channels), and what is told of it.
 
-    where: names the row of a step. filled: how many values were missing; spots: where the first of them were.
+    where: names the row of a step. times: datetime64[us] or float64, (time,). filled: how many
+    values were missing; spots: where the first of them were.
     """
 
     values: np.ndarray
@@ -51,7 +54,7 @@ class Series:
     where: Callable[[int], str]
     label: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
-    times: pl.Series | None = None
+    times: np.ndarray | None = None
     filled: int = 0
     spots: tuple[str, ...] = ()
 
@@ -70,7 +73,7 @@ def series(frame: Frame, columns: Columns, reading: Reading) -> list[Series]:
         inside &= np.arange(values.shape[1]) < np.array([len(each.values) for each in found])[:, None]
     if inside.any() and reading.impute == "none":
         places = [(row, columns.channels[place]) for row, place in np.argwhere(inside).tolist()]
-        frame.refuse(places, "missing values, which --impute fills from their neighbours in time")
+        frame.refuse(places, "missing values", "fill these cells, or let --impute do it from their neighbours in time")
     return [_filled(each, columns) for each in found]
 
 
@@ -87,15 +90,13 @@ def plain_time(frame: Frame, columns: Columns) -> str | None:
 
 
 def _long(frame: Frame, columns: Columns, values: np.ndarray, sort: bool) -> list[Series]:
-    when = times(frame, columns.time) if columns.time else None
+    when = times(frame, columns.time).to_numpy() if columns.time else None
     labels = frame.labels(columns.target) if columns.target else None
     fields = {name: frame.text(name).to_list() for name in columns.fields}
-    lines = np.array(frame.rows)
+    lines, order = np.array(frame.rows), None if when is None else ticks(when)
     found: list[Series] = []
     for name, group in _groups(frame, columns.id):
-        rows = group
-        if when is not None and columns.time:
-            rows = _in_order(frame, columns.time, group, ticks(when)[group], sort)
+        rows = group if order is None else _in_order(frame, columns.time or "", group, order[group], sort)
         found.append(
             Series(
                 values=values[rows],
@@ -103,7 +104,7 @@ def _long(frame: Frame, columns: Columns, values: np.ndarray, sort: bool) -> lis
                 where=_namer(frame.path, lines[rows]),
                 label=None if labels is None else _only(frame, rows, f"class of {name}", labels),
                 fields={column: _only(frame, rows, f"{column} of {name}", cells) for column, cells in fields.items()},
-                times=None if when is None else when.gather(rows),
+                times=None if when is None else when[rows],
             )
         )
     return found
@@ -193,7 +194,7 @@ def _numbers(frame: Frame, columns: Sequence[str]) -> np.ndarray:
 
 
 def _filled(series: Series, columns: Columns) -> Series:
-    """The series as float32, each missing value filled from its neighbours."""
+    """The series as float32, each missing value filled from its neighbours (in a course of time from those before)."""
     missing = np.isnan(series.values)
     spots = [
         _spot(series, first, last, "" if columns.wide else f", column {columns.channels[channel]!r}")
@@ -201,7 +202,7 @@ def _filled(series: Series, columns: Columns) -> Series:
         for first, last in runs(missing[:, channel])
     ]
     if spots:
-        fill(series.values, None if series.times is None else ticks(series.times), series.name)
+        fill(series.values, None if series.times is None else ticks(series.times), series.name, columns.course)
     values = series.values.astype(np.float32)
     return replace(series, values=values, filled=int(missing.sum()), spots=tuple(spots[:FEW]))
 

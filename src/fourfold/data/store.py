@@ -84,7 +84,8 @@ def limit() -> int:
 
 
 def _write(folder: Path, make: Callable[[Path], Facts]) -> Facts:
-    shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+    for remains in (folder, *folder.parent.glob(f".{folder.name}-*")):  # a damaged one, or of a process that died
+        shutil.rmtree(remains, ignore_errors=True)
     with new_folder(folder) as temporary:
         facts = make(temporary)
         sizes = {file.name: file.stat().st_size for file in temporary.iterdir()}

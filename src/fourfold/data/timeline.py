@@ -37,20 +37,26 @@ def stack(series: Sequence[np.ndarray], names: Sequence[str], ragged: bool) -> t
     return torch.from_numpy(x_ntc), torch.tensor(lengths) if ragged else None
 
 
-def fill(values: np.ndarray, times: np.ndarray | None, name: str) -> None:
+def fill(values: np.ndarray, times: np.ndarray | None, name: str, forward: bool = False) -> None:
     """Put in place of every NaN what lies between its neighbours in time; at the ends the nearest value.
 
-    Nothing is fitted and nothing comes from another series, so no split learns of another.
+    forward: the value before instead, so that no step knows of a later one, which may be in another split.
+
+    Nothing is fitted and nothing comes from another series.
     values: float (time, channels), changed in place. times: (time,), None for even steps.
     Raises: DataError if a channel has no value at all.
     """
     missing = np.isnan(values)
-    places = np.arange(len(values)) if times is None else times - times[0]  # small numbers keep their digits
+    places = np.arange(len(values)) if times is None else times
     for channel in np.flatnonzero(missing.any(axis=0)):
         gone = missing[:, channel]
         if gone.all():
             raise DataError(f"{name}: not one value in channel {channel + 1}; remove the series or the channel")
-        values[gone, channel] = np.interp(places[gone], places[~gone], values[~gone, channel])
+        if forward:
+            before = np.searchsorted(np.flatnonzero(~gone), np.flatnonzero(gone)) - 1
+            values[gone, channel] = values[~gone, channel][np.maximum(before, 0)]
+        else:
+            values[gone, channel] = np.interp(places[gone], places[~gone], values[~gone, channel])
 
 
 def runs(flags: np.ndarray) -> Iterator[tuple[int, int]]:

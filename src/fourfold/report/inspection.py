@@ -104,7 +104,7 @@ def figures(audit: Audit) -> list[tuple[str, str]]:
     """What the data hold, in figures with their names."""
     shape = " × ".join(map(str, audit.shape))
     meaning = {"image": "channels × height × width", "series": "channels", "table": "columns", "sound": "bands"}
-    rows = [("kind", audit.kind)]
+    rows: list[tuple[str, str]] = [("kind", audit.kind)]
     if audit.kind in meaning:
         rows.append(("shape", f"{shape} ({meaning[audit.kind]})"))
     if audit.lengths:

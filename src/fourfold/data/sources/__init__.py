@@ -24,6 +24,11 @@ def check_kind(path: Place, kind: Kind, request: Request) -> None:
         raise DataError(f"{path}: this is {kind} data, and --kind {request.kind} is asked for")
 
 
+def wanted(kind: Kind, request: Request) -> bool:
+    """Whether files of this kind are what is asked for; a model is told what it is asked about instead."""
+    return request.schema is not None or request.kind in ("auto", kind)
+
+
 def known_classes(labels: Sequence[str] | None, request: Request) -> tuple[str, ...] | None:
     """The schema's classes, or else the distinct labels of train.
 

@@ -19,12 +19,12 @@ from ..mapped import Mapped, read_array
 from ..pictures import SUFFIXES, decode_all
 from ..places import Place
 from ..store import Facts, stored
-from . import check_kind, classify, known_classes
+from . import check_kind, classify, known_classes, wanted
 
 
 def matches(path: Place, request: Request) -> bool:
     """Whether this is a picture file, or a folder with one somewhere below it."""
-    return any_below(path, SUFFIXES)
+    return wanted("image", request) and any_below(path, SUFFIXES)
 
 
 def read(path: Place, request: Request) -> Content:

@@ -1,18 +1,30 @@
 """Sound files: class folders, split folders, names by a pattern, a flat folder, or those that a table names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from ...settings import Reading
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from torch import Tensor
+
+from ...errors import DataError
+from ..content import digests as contents
 from ..dataset import Content, Examples, Request
 from ..files import Listing, any_below, find, keep_readable, listed
 from ..finding import Finding
 from ..frames import Frame
+from ..mapped import Mapped, read_array
 from ..places import Place
 from ..sounds import SUFFIXES, commonest_rate, spectra
+from ..store import Facts, stored
 from . import check_kind, classify, known_classes
 
 HIGHEST = 192_000  # samples a second, the most that `Reading.rate` takes
 USUAL = 16_000
+PADDED = 1 << 35  # bytes of all spectra, padded to the longest
+FORMAT = 1  # of the figures in a spectrum; another number, and the store makes them anew
 
 
 def matches(path: Place, request: Request) -> bool:
@@ -24,7 +36,7 @@ def read(path: Place, request: Request) -> Content:
     """The log-mel spectra of the sounds at `path`, in the order of their paths.
 
     All are brought to one rate: what is asked for, or else the one that most files of train
-    have. A file in a hundred that cannot be read is left out, and told of.
+    have. One file in a hundred that cannot be read is left out, and told of.
     Raises: DataError naming files if more cannot be read, for classes that train (or the
     request's schema) lacks, or folders without sounds.
     """
@@ -35,34 +47,92 @@ def read(path: Place, request: Request) -> Content:
 def from_frames(frames: Mapping[str, Frame], request: Request) -> Content:
     """The sounds that tables name, likewise."""
     check_kind(frames["train"].path, "sound", request)
-    remarks = tuple(remark for frame in frames.values() for remark in frame.remarks)
+    remarks = [remark for frame in frames.values() for remark in frame.remarks]
     return _content({split: listed(frame, SUFFIXES, request) for split, frame in frames.items()}, request, remarks)
 
 
-def _content(found: Mapping[str, Listing], request: Request, remarks: tuple[Finding, ...] = ()) -> Content:
-    rate = _rate(found["train"].files, request.reading)
+def _content(found: Mapping[str, Listing], request: Request, told: Sequence[Finding] = ()) -> Content:
+    classes = known_classes(found["train"].labels, request)
+    rate = request.reading.rate or _rate(found["train"].files, request)
     files = [file for listing in found.values() for file in listing.files]
-    x, lengths, failures = spectra(files, rate, request.reading.mels, request.progress)
-    kept: dict[str, Listing] = {}
+    x, lengths, failures, digests = features(files, rate, request)
+    splits: dict[str, Examples] = {}
+    remarks = list(told)
     start = 0
     for split, listing in found.items():
-        end = start + len(listing.files)
-        reasons = {place - start: reason for place, reason in failures.items() if start <= place < end}
-        kept[split], finding = keep_readable(listing, reasons, request)
-        remarks += (finding,) if finding else ()
-        start = end
-    classes = known_classes(kept["train"].labels, request)
-    splits: dict[str, Examples] = {}
-    start = 0
-    for split, listing in kept.items():
-        names = [str(file) for file in listing.files]
-        rows = slice(start, start + len(names))
-        y = classify(listing.labels, classes, names)
-        splits[split] = Examples(x[rows], names, y, lengths[rows], listing.fields)
-        start = rows.stop
-    return Content("sound", splits, classes, decided={"rate": rate}, remarks=remarks)
+        stop = start + len(listing.files)
+        own = {place - start: why for place, why in failures.items() if start <= place < stop}
+        kept, remark = keep_readable(listing, own, request)
+        remarks += [remark] if remark else []
+        names = [str(file) for file in kept.files]
+        rows = torch.tensor([place for place in range(start, stop) if place not in failures])
+        splits[split] = Examples(
+            x=x.select(rows) if isinstance(x, Mapped) else x[rows] if own else x[start:stop],
+            names=names,
+            y=classify(kept.labels, classes, names),
+            lengths=lengths[rows],
+            fields=kept.fields,
+            digests=digests[rows.numpy()],
+        )
+        start = stop
+    return Content("sound", splits, classes, decided={"rate": rate}, remarks=tuple(remarks))
 
 
-def _rate(files: list[Place], reading: Reading) -> int:
-    """The rate that is asked for, or decided by train. Where no file tells one, decoding will tell why."""
-    return reading.rate or min(commonest_rate(files) or USUAL, HIGHEST)
+def features(
+    files: Sequence[Place], rate: int, request: Request
+) -> tuple[Tensor | Mapped, Tensor, dict[int, str], np.ndarray]:
+    """Log-mel spectra as float32 (n, frames, mels), zero past their lengths, from the store where they are in it.
+
+    In memory if they fit there, else mapped. Returns: also the lengths in frames, int64 (n,),
+    why files cannot be used, by place, and the digests of all, uint8 (n, 16).
+    Raises: DataError if one is so long that all, padded to it, exceed PADDED bytes.
+    """
+    mels = request.reading.mels
+
+    def make(folder: Path) -> dict[str, Any]:
+        lengths = np.zeros(len(files), np.int64)
+        digests = np.zeros((len(files), 16), np.uint8)
+        failures: dict[int, str] = {}
+        with (folder / "loose").open("wb") as loose:  # until the longest is known
+            for place, x in enumerate(spectra(files, rate, mels, request.progress)):
+                if isinstance(x, str):
+                    failures[place] = x
+                    continue
+                lengths[place] = len(x)
+                digests[place] = np.frombuffer(next(contents(Examples(x[None], ()))), np.uint8)
+                loose.write(x.numpy().data)
+        if 4 * len(files) * int(lengths.max()) * mels > PADDED:
+            longest = files[int(lengths.argmax())]
+            raise DataError(f"{longest}: so long that all, padded to it, exceed {PADDED:,} bytes; cut it into pieces")
+        _pad(folder / "loose", folder / "x.npy", lengths, mels)
+        np.save(folder / "lengths.npy", lengths)
+        np.save(folder / "digests.npy", digests)
+        return {"failures": failures}
+
+    def use(folder: Path, facts: Facts) -> tuple[Tensor | Mapped, Tensor, dict[int, str], np.ndarray]:
+        failures = {int(place): str(why) for place, why in facts["failures"].items()}
+        lengths = torch.from_numpy(np.load(folder / "lengths.npy"))
+        return read_array(folder / "x.npy"), lengths, failures, np.load(folder / "digests.npy")
+
+    return stored(files, {"sounds": [FORMAT, rate, mels]}, make, use, request.progress)
+
+
+def _pad(loose: Path, padded: Path, lengths: np.ndarray, mels: int) -> None:
+    """Turn a file of spectra, one after the other, into an array (n, frames, mels); what is not written is 0."""
+    x = open_memmap(padded, "w+", np.float32, (len(lengths), max(1, int(lengths.max())), mels))
+    with loose.open("rb") as stream:
+        for row, length in zip(x, lengths.tolist(), strict=True):
+            row[:length] = np.frombuffer(stream.read(4 * length * mels), np.float32).reshape(length, mels)
+    loose.unlink()
+
+
+def _rate(files: Sequence[Place], request: Request) -> int:
+    """The rate that most files have, from the store where it is known; where no file tells one, decoding will tell why.
+
+    One that `Reading.rate` could not be given is brought down to what it could.
+    """
+
+    def make(folder: Path) -> dict[str, Any]:
+        return {"rate": min(commonest_rate(files) or USUAL, HIGHEST)}
+
+    return stored(files, {"rate of sounds": FORMAT}, make, lambda _, facts: int(facts["rate"]), request.progress)

@@ -35,14 +35,14 @@ def from_frames(frames: Mapping[str, Frame], request: Request) -> Content:
     train = frames["train"]
     check_kind(train.path, "series", request)
     columns = _columns(train, request)
+    columns = replace(columns, course=columns.id is None and not columns.wide)
     for frame in frames.values():
         _require_alike(frame, train.columns, columns, request)
     found = {split: series(frame, columns, request.reading) for split, frame in frames.items()}
     remarks = [remark for frame in frames.values() for remark in frame.remarks]
-    course = columns.id is None and not columns.wide
-    if course and columns.time:
+    if columns.course and columns.time:
         remarks += overlap_findings({split: each.times for split, [each] in found.items() if each.times is not None})
-    return _content(found, columns, request, remarks, course)
+    return _content(found, columns, request, remarks)
 
 
 def matches(path: Place, request: Request) -> bool:
@@ -138,6 +138,9 @@ def _judge(frame: Frame, columns: Columns, texts: Sequence[str], request: Reques
         raise DataError(f"{frame.path}: columns of text: {listing(texts, 20)}; {mend}")
     if not columns.channels:
         raise DataError(f"{frame.path}: no column of numbers beside {', '.join(columns.told)}")
+    for column in filter(frame.is_identifier, columns.channels):
+        mend = "name it with --id, or remove it"
+        raise DataError(f"{frame.path}: column {column!r} holds identifiers, whole numbers beyond 2**53; {mend}")
     if columns.target and not (columns.id or columns.wide or a_file_each):
         raise DataError(f"{frame.path}: its rows are one series, which has no classes; tell series apart with --id")
     if request.schema and not columns.wide and len(columns.channels) != request.schema.shape[0]:
@@ -164,7 +167,6 @@ def _content(
     columns: Columns,
     request: Request,
     remarks: Sequence[Finding],
-    course: bool = False,
 ) -> Content:
     every = [each for part in found.values() for each in part]
     classes = known_classes(_labels(found["train"]), request)
@@ -188,7 +190,7 @@ def _content(
             *gap_findings([when for when, _ in timed], [where for _, where in timed]),
             *filled_finding(sum(each.filled for each in every), spots),
         ),
-        ordered=course,
+        ordered=columns.course,
     )
 
 

@@ -177,7 +177,9 @@ def _values(frame: Frame, plan: _Plan, imputed: bool) -> np.ndarray:
     if wrong:
         frame.refuse(wrong, "not a finite number")
     if lacking and not imputed:
-        frame.refuse(lacking, "missing; choose what stands for it with --impute median or mean, or")
+        frame.refuse(
+            lacking, "missing", "fill these cells, remove their rows, or choose what stands there with --impute"
+        )
     return x
 
 

@@ -16,7 +16,7 @@ from ...errors import DataError
 from ..dataset import Content, Examples, Request
 from ..files import any_below, find, keep_readable
 from ..finding import FEW, Finding
-from ..frames import Frame, is_frame
+from ..frames import CLASSES, Frame, is_frame
 from ..places import Place, entries, read_bytes, size_of
 from ..text_files import encoding_of
 from . import check_kind, classify, known_classes
@@ -24,7 +24,7 @@ from . import check_kind, classify, known_classes
 SUFFIXES = {".txt"}
 LARGEST = 1 << 25  # bytes of one text; what is longer is many texts, or none
 STEP = 256  # files between two words on how far it has come
-TARGETS = ("label", "class", "target", "category", "sentiment")  # names that a column of classes has by itself
+TARGETS = CLASSES | {"category", "sentiment"}  # names that a column of classes has by itself
 
 
 # Files
@@ -117,7 +117,7 @@ def from_frames(frames: Mapping[str, Frame], request: Request) -> Content:
     classes = known_classes(labels["train"], request)
     splits: dict[str, Examples] = {}
     for split, frame in frames.items():
-        texts = frame.text(column).fill_null("").str.strip_chars()
+        texts = frame.text(column).str.strip_chars()
         if (texts == "").any():
             frame.refuse([(row, column) for row in (texts == "").arg_true()], "no text")
         names = [frame.where(row) for row in range(len(frame))]
