@@ -4,13 +4,11 @@ Every maker writes into an empty folder and returns the path that a person would
 is the name of a file that appears beside it if anything in it is run.
 """
 
-import hashlib
 import io
-import json
 import pickle  # noqa: TID251  to make what must never be loaded
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,11 +26,15 @@ TOUCH = f"__import__('pathlib').Path('{CANARY}').touch()"
 
 @dataclass(frozen=True)
 class Attack:
-    """One way to do harm; `says` is what the refusal has to say, as a regular expression."""
+    """One way to do harm.
+
+    says: what the refusal has to say, as a regular expression; None if there is nothing to
+    refuse, since what is told is not believed and the rest is data.
+    """
 
     name: str
     make: Callable[[Path], Path]
-    says: str
+    says: str | None
     loader: Loader = "data"
 
 
@@ -103,7 +105,7 @@ ARRAYS = [
     Attack("npy header of code", file("a.npy", lambda: npy(TOUCH + "\n")), "cannot be read"),
     Attack("npy header with a call", file("a.npy", lambda: array(f"({TOUCH},)")), "cannot be read"),
     Attack("npy header of brackets", file("a.npy", lambda: npy("(" * 9_000)), "cannot be read"),
-    Attack("npy header of 4 GB", file("a.npy", lambda: npy("{}", version=2, length=2**32 - 1)), "cannot be read"),
+    Attack("npy header of 4 GB", file("a.npy", lambda: npy("{}", version=2, length=2**32 - 1)), "a.npy"),
     Attack("npy with named fields", file("a.npy", lambda: array("(1,)", "[('a', '|O')]")), "is of type|type"),
     Attack("npy of an array type", file("a.npy", lambda: array("(2, 2)", "('|u1', (1000000000,))")), "a.npy"),
     Attack("npy of a text of 16 GB", file("a.npy", lambda: array("(1, 1)", "'<U2000000000'")), "a.npy"),
@@ -131,7 +133,7 @@ def fifield() -> bytes:
     """The "better zip bomb": each member's content begins with the heads of all after it, and all share one kernel."""
     kernel = deflated_zeros(1)
     members = [
-        Packed(name=f"{number:03}.csv", packed=b"", packed_size=len(kernel), size=1 << 20) for number in range(200)
+        Packed(name=f"{number:02}.csv", packed=b"", packed_size=len(kernel), size=1 << 20) for number in range(50)
     ]
     return zip_of(*members, Packed(name="kernel.csv", packed=kernel, size=1 << 20))
 
@@ -161,9 +163,9 @@ ARCHIVES = [
     Attack("zip link to a folder", zipped(Packed(name="cat", content=b"/", mode=0o120777)), "is a link"),
     Attack("zip device", zipped(Packed(name="a.png", mode=0o020666)), "a device"),
     Attack("zip pipe", zipped(Packed(name="a.png", mode=0o010666)), "a device"),
-    Attack("zip of zeros", zipped(bomb("a.csv", 4096)), "unpacks from"),
+    Attack("zip of zeros", zipped(bomb("a.csv", 2047)), "unpacks from"),
     Attack("zip of many zeros", zipped(*(bomb(f"{number}.csv", 60) for number in range(50))), "unpacks from"),
-    Attack("zip of what lies on top of each other", file("a.zip", fifield), "on top of each other|reaches beyond"),
+    Attack("zip of what lies on top of each other", file("a.zip", fifield), "on top of each other"),
     Attack(
         "zip of one place twice",
         zipped(Packed(name="a", content=b"ab"), Packed(name="b", content=b"ab", shift=-33)),
@@ -173,7 +175,7 @@ ARCHIVES = [
     Attack("encrypted zip", zipped(Packed(name="a.csv", content=b"a,b", flags=1)), "is encrypted"),
     Attack("zip of another method", zipped(Packed(name="a.csv", content=b"a,b", method=12)), "method 12"),
     Attack("zip whose size lies", zipped(Packed(name="a.csv", packed=deflated_zeros(900), size=9)), "damaged"),
-    Attack("zip whose packed size lies", zipped(Packed(name="a.csv", packed_size=1 << 40, size=1)), "a.zip"),
+    Attack("zip whose packed size lies", zipped(Packed(name="a.csv", packed_size=2**32 - 2, size=1)), "a.zip"),
     Attack("zip of a name twice", zipped(Packed(name="a.csv"), Packed(name="./a.csv")), "in it twice"),
     Attack("zip of a file in a file", zipped(Packed(name="a"), Packed(name="a/b.png")), "both a file and a folder"),
     Attack("zip of deep folders", zipped(Packed(name=f"{DEEP}.png", content=PNG)), "a name of"),
@@ -185,153 +187,9 @@ ARCHIVES = [
 ]
 
 
-# Models
-
-
-def safetensors(header: object, data: bytes = b"", length: int | None = None) -> bytes:
-    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(raw) if length is None else length) + raw + data
-
-
-def tensor(start: int, end: int, dtype: str = "F32", shape: tuple[int, ...] = (1,)) -> dict[str, Any]:
-    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
-
-
-def description(weights: bytes, **changes: Any) -> bytes:
-    origin = {"data": "", "fingerprint": "", "examples": {}, "epochs": 1, "epoch": 1, "seconds": 0, "created": ""}
-    told = {
-        "format": "fourfold-model-1",
-        "family": "cnn",
-        "settings": {},
-        "schema": {"kind": "image", "shape": [1, 28, 28], "classes": ["a", "b"]},
-        "metrics": {},
-        "origin": origin | {"device": "cpu", "versions": {}},
-        "sha256": hashlib.sha256(weights).hexdigest(),
-    }
-    return json.dumps(told | changes).encode()
-
-
-def model(weights: Callable[[], bytes], told: Callable[[bytes], bytes] = description) -> Callable[[Path], Path]:
-    def make(folder: Path) -> Path:
-        content = weights()
-        (folder / "weights.safetensors").write_bytes(content)
-        (folder / "model.json").write_bytes(told(content))
-        return folder
-
-    return make
-
-
-def endless(folder: Path) -> Path:
-    (folder / "model.json").write_bytes(description(b""))
-    (folder / "weights.safetensors").symlink_to("/dev/zero")
-    return folder
-
-
-def with_schema(**changes: Any) -> Callable[[bytes], bytes]:
-    usual = {"kind": "image", "shape": [1, 28, 28], "classes": ["a", "b"]}
-    return lambda weights: description(weights, schema=usual | changes)
-
-
-NONE = safetensors({})
-SPACES = b"{}" + b" " * (72 << 20)
-
-MODELS = [
-    Attack("header of 1 GB", model(lambda: safetensors(b"{}", length=1 << 30)), "ends within its header", "model"),
-    Attack("header beyond 64 bits", model(lambda: safetensors(b"{}", length=2**64 - 1)), "ends within", "model"),
-    Attack("legal header of 72 MB", model(lambda: safetensors(SPACES)), "at most 1048576 are read", "model"),
-    Attack("header of brackets", model(lambda: safetensors(b"[" * 900_000)), "not valid JSON", "model"),
-    Attack("100,000 tensors", model(lambda: safetensors({str(n): 0 for n in range(100_000)})), "weights", "model"),
-    Attack(
-        "tensors on top of each other",
-        model(lambda: safetensors({"a": tensor(0, 4), "b": tensor(0, 4)}, bytes(4))),
-        "not a safetensors",
-        "model",
-    ),
-    Attack(
-        "tensor beyond the end",
-        model(lambda: safetensors({"a": tensor(0, 1 << 40, shape=(1 << 38,))}, bytes(4))),
-        "not a safetensors",
-        "model",
-    ),
-    Attack(
-        "tensor of sizes beyond 64 bits",
-        model(lambda: safetensors({"a": tensor(0, 4, shape=(2**62, 2**62))}, bytes(4))),
-        "not a safetensors",
-        "model",
-    ),
-    Attack(
-        "tensor of negative size",
-        model(lambda: safetensors({"a": tensor(4, 0, shape=(-1,))}, bytes(4))),
-        "not a safe",
-        "model",
-    ),
-    Attack(
-        "tensor of objects", model(lambda: safetensors({"a": tensor(0, 4, "O")}, bytes(4))), "not a safetens", "model"
-    ),
-    Attack(
-        "two tensors of one name",
-        model(
-            lambda: safetensors(f'{{"a":{json.dumps(tensor(0, 4))},"a":{json.dumps(tensor(4, 8))}}}'.encode(), bytes(8))
-        ),
-        "weights.safetensors",
-        "model",
-    ),
-    Attack(
-        "pickle named safetensors", model(lambda: pickle.dumps(Canary())), "ends within its header|damaged", "model"
-    ),
-    Attack("weights without end", endless, "weights.safetensors", "model"),
-    Attack("description of brackets", model(lambda: NONE, lambda _: b"[" * 900_000), "not valid JSON", "model"),
-    Attack("description of 17 MB", model(lambda: NONE, lambda _: b" " * (17 << 20)), "no model's description", "model"),
-    Attack("description of a huge number", model(lambda: NONE, lambda _: b"9" * 5_000), "model.json", "model"),
-    Attack("family that is code", model(lambda: NONE, lambda w: description(w, family=TOUCH)), "no family", "model"),
-    Attack(
-        "settings that are code",
-        model(lambda: NONE, lambda w: description(w, settings={"__class__": TOUCH})),
-        "unknown setting",
-        "model",
-    ),
-    Attack("pictures of 1 EB", model(lambda: NONE, with_schema(shape=[1, 2**29, 2**29])), "model.json", "model"),
-    Attack("pictures of negative size", model(lambda: NONE, with_schema(shape=[1, -28, -28])), "model.json", "model"),
-]
-
-
-# Settings
-
-
-def laughs(levels: int, merge: bool) -> bytes:
-    """Aliases of aliases: ten times as much a level, as lists or as mappings that are merged."""
-    lines = ["a0: &a0 {epochs: 1}" if merge else "a0: &a0 [1]"]
-    for level in range(1, levels):
-        ten = ", ".join([f"*a{level - 1}"] * 10)
-        lines.append(f"a{level}: &a{level} {{<<: [{ten}]}}" if merge else f"a{level}: &a{level} [{ten}]")
-    return "\n".join([*lines, f"epochs: *a{levels - 1}"]).encode()
-
-
-CONFIGS = [
-    Attack(
-        "tag that runs",
-        file("a.yaml", f'epochs: !!python/object/apply:eval ["{TOUCH}"]'.encode),
-        "not valid YAML",
-        "config",
-    ),
-    Attack(
-        "tag that makes",
-        file("a.yaml", lambda: b"epochs: !!python/object/new:os.system [ls]"),
-        "not valid YAML",
-        "config",
-    ),
-    Attack("tag that names", file("a.yaml", lambda: b"epochs: !!python/name:os.system"), "not valid YAML", "config"),
-    Attack("billion laughs", file("a.yaml", lambda: laughs(10, merge=False)), "a.yaml|epochs", "config"),
-    Attack("billion merges", file("a.yaml", lambda: laughs(10, merge=True)), "a.yaml|epochs", "config"),
-    Attack("list in itself", file("a.yaml", lambda: b"epochs: &a [*a]"), "a.yaml|epochs", "config"),
-    Attack("yaml of brackets", file("a.yaml", lambda: b"epochs: " + b"[" * 20_000), "a.yaml", "config"),
-    Attack("yaml of a huge number", file("a.yaml", lambda: b"epochs: " + b"9" * 5_000), "a.yaml|epochs", "config"),
-    Attack("yaml of a huge file", file("a.yaml", lambda: b"#" + b" " * (64 << 20)), "a.yaml", "config"),
-]
-
-
-def attacks() -> Iterator[Attack]:
+def attacks() -> list[Attack]:
     """All of them."""
     from .attacks_on_files import PICTURES, SERIES, SOUNDS, TABLES
+    from .attacks_on_models import CONFIGS, MODELS
 
-    yield from (*ARRAYS, *ARCHIVES, *MODELS, *CONFIGS, *PICTURES, *TABLES, *SERIES, *SOUNDS)
+    return [*ARRAYS, *ARCHIVES, *MODELS, *CONFIGS, *PICTURES, *TABLES, *SERIES, *SOUNDS]

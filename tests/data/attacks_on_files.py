@@ -5,7 +5,6 @@ import gzip
 import io
 import os
 import struct
-import wave
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -98,37 +97,37 @@ def endless(folder: Path) -> Path:
     return folder
 
 
-def picture(name: str, content: Callable[[], bytes], says: str = "", suffix: str = ".png") -> Attack:
-    return Attack(name, file(f"a{suffix}", content), rf"a\{suffix}: .*{says}")
+def picture(name: str, content: Callable[[], bytes], says: str | None = "", suffix: str = ".png") -> Attack:
+    return Attack(name, file(f"a{suffix}", content), says if says is None else rf"a\{suffix}: .*{says}")
 
 
 PICTURES = [
-    picture("png of 4 G x 4 G", lambda: png(2**31 - 1, 2**31 - 1, ONE), "pixels, more than"),
-    picture("png of just too many pixels", lambda: png(9_460, 9_460, ONE), "pixels, more than"),
-    picture("png that hides many pixels in few", lambda: png(1, 1, (b"IDAT", zeros(900)), (b"junk", b""))[:-20], ""),
+    picture("png of 4 G x 4 G", lambda: png(2**31 - 1, 2**31 - 1, ONE), "pixels"),
+    picture("png of just too many pixels", lambda: png(9_460, 9_460, ONE), "pixels, more than 89,478,485"),
     picture("png of no pixels", lambda: png(0, 0, ONE)),
     picture("png with a profile of zeros", lambda: png(1, 1, (b"iCCP", b"a\0\0" + zeros(2048)), ONE)),
     picture("png with text of zeros", lambda: png(1, 1, (b"zTXt", b"a\0\0" + zeros(2048)), ONE)),
     picture("png with other text of zeros", lambda: png(1, 1, (b"iTXt", b"a\0\1\0\0\0" + zeros(2048)), ONE)),
     picture("png with much text", lambda: png(1, 1, *[(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 20)))] * 100, ONE)),
     picture("png chunk of 4 GB", lambda: b"\x89PNG\r\n\x1a\n" + struct.pack(">L", 2**32 - 1) + b"IHDR"),
-    picture("gif of 4 G pixels", lambda: gif(65_535, 65_535), "pixels, more than", ".gif"),
-    picture("jpeg of 4 G pixels", lambda: jpeg(65_535, 65_535), "pixels, more than", ".jpg"),
+    picture("gif of 4 G pixels", lambda: gif(65_535, 65_535), "pixels", ".gif"),
+    picture("jpeg of 4 G pixels", lambda: jpeg(65_535, 65_535), "pixels", ".jpg"),
     picture("webp of 268 M pixels", lambda: webp(16_384, 16_384), "", ".webp"),
     picture("webp of 281 T pixels", lambda: webp(1 << 24, 1 << 24), "", ".webp"),
     picture("bmp of negative width", lambda: bmp(-5, 5), "", ".bmp"),
-    picture("bmp of 4 G pixels", lambda: bmp(65_535, -65_535), "pixels, more than", ".bmp"),
+    picture("bmp of 4 G pixels", lambda: bmp(65_535, -65_535), "pixels", ".bmp"),
     picture("bmp of odd packing", lambda: bmp(9, 9, compression=77), "", ".bmp"),
     picture("bmp whose pixels lie beyond", lambda: bmp(9, 9, offset=2**32 - 1), "", ".bmp"),
-    picture("tiff of 4 G pixels", lambda: tiff(t256=65_535, t257=65_535), "pixels, more than", ".tif"),
+    picture("tiff of 4 G pixels", lambda: tiff(t256=65_535, t257=65_535), "pixels", ".tif"),
     picture("tiff of 16 E pixels", lambda: tiff(t256=2**32 - 1, t257=2**32 - 1), "", ".tif"),
-    picture("tiff of a tag of 16 GB", lambda: tiff(t258=(3, 2**32 - 1, 8)), "", ".tif"),
+    picture("tiff of a tag of 16 GB", lambda: tiff(t258=(3, 2**32 - 1, 8)), None, ".tif"),
     picture("tiff of tags in a ring", lambda: tiff(t330=(4, 1, 8), t273=(4, 2**30, 8)), "", ".tif"),
     picture("tiff of many channels", lambda: tiff(t277=60_000), "", ".tif"),
     picture("tiff whose strips lie beyond", lambda: tiff(t273=2**32 - 1, t279=2**32 - 1), "", ".tif"),
     picture("postscript named png", lambda: EPS, "its content is no PNG"),
     picture("svg named png", lambda: SVG, "its content is no PNG"),
     picture("zip named png", lambda: zip_of(Packed(name="a")), "its content is no PNG"),
+    Attack("picture named by escapes", file(f"{CSI}.png", lambda: b"none"), "its content is no PNG"),
     Attack("pipe among pictures", pipe, "nothing to read|no kind of data"),
     Attack("device among pictures", endless, "nothing to read|no kind of data"),
 ]
@@ -144,7 +143,9 @@ def parquet(table: Callable[[Any], Any]) -> Callable[[Path], Path]:
         import pyarrow as pa  # type: ignore[import-untyped]
         import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-        pq.write_table(table(pa), folder / "a.parquet", compression="zstd")
+        pq.write_table(
+            table(pa), folder / "a.parquet", compression="zstd", use_dictionary=False, write_statistics=False
+        )
         return folder / "a.parquet"
 
     return make
@@ -188,15 +189,15 @@ TABLES = [
         "columns, more",
     ),
     Attack("csv of one line", file("a.csv", lambda: b"a" * (80 << 20)), "a.csv"),
-    Attack("csv of an open quote", file("a.csv", lambda: b'a,b\n1,"' + b"x\n" * (20 << 20)), "a.csv"),
+    Attack("csv of an open quote", file("a.csv", lambda: b'a,b\n1,"' + b"x\n" * (5 << 20)), "a.csv"),
     Attack("csv of quotes", file("a.csv", lambda: b'a,b\n1,"' + b'""' * (20 << 20)), "a.csv"),
     Attack("csv of NULs", file("a.csv", lambda: bytes(20 << 20)), "a.csv"),
-    Attack("csv with escapes", file("a.csv", f"a,b\n1,{CSI}\n2,{CSI}x\n".encode), "a.csv"),
+    Attack("csv with escapes", file("a.csv", f"a,b\n1,{CSI}\n2,{CSI}x\n".encode), None),
     Attack("csv header with escapes", file("a.csv", f"{CSI},{CSI}\n1,2\n".encode), "repeated column names"),
     Attack("packed csv of zeros", file("a.csv.gz", lambda: gzip_bomb(2048, b"a,b\n1,2\n")), "unpacks|bytes"),
     Attack("packed csv of packed zeros", file("a.csv.gz", lambda: gzip.compress(gzip_bomb(2048))), "a.csv.gz"),
     Attack("list that names a device", list_of_files("/dev/zero.png"), "a.csv|zero.png"),
-    Attack("list that names too long a file", list_of_files("a" * 10_000 + ".png"), "a.csv|png"),
+    Attack("list that names too long a file", list_of_files("a" * 300 + ".png"), "aaa.png"),
     Attack("list that names a NUL", list_of_files("a\0b.png"), "a.csv|png"),
     Attack("json lines of brackets", jsonl(lambda: '{"a":' + "[" * 100_000), "row 1: nested too deep"),
     Attack("json lines of objects", jsonl(lambda: '{"a":' * 100_000), "row 1: nested too deep"),
@@ -218,7 +219,7 @@ TABLES = [
         parquet(lambda pa: pa.table({"a": pa.nulls(100_000_000, pa.int8())})),
         "promise",
     ),
-    Attack("parquet of long text", parquet(lambda pa: pa.table({"a": ["x" * (600 << 20)]})), "unpack to"),
+    Attack("parquet of long text", parquet(lambda pa: pa.table({"a": ["x" * (1 << 20)] * 100})), "unpack to"),
     Attack(
         "parquet of a long footer",
         file("a.parquet", lambda: b"PAR1" + bytes(20 << 20) + struct.pack("<L", 20 << 20) + b"PAR1"),
@@ -238,7 +239,7 @@ def ts(*lines: str, head: str = "@classLabel true a") -> bytes:
 SERIES = [
     Attack("packed ts of zeros", file("a.ts.gz", lambda: gzip_bomb(2048, b"@data\n")), "unpacks|bytes"),
     Attack(
-        "ts of one long series", file("a.ts", lambda: ts(",".join(["1"] * 250_000) + ":a", *["1:a"] * 125_000)), "a.ts"
+        "ts of one long series", file("a.ts", lambda: ts(",".join(["1"] * 250_000) + ":a", *["1:a"] * 20_000)), "a.ts"
     ),
     Attack(
         "ts of absurd channels", file("a.ts", lambda: ts("1:a", head="@dimension 999999\n@classLabel true a")), "999999"
@@ -259,33 +260,24 @@ def wav(channels: int = 1, rate: int = 8_000, size: int | None = None, bits: int
     return b"RIFF" + struct.pack("<L", 4 + len(head) + len(data)) + b"WAVE" + head + data
 
 
-def silence() -> bytes:
-    """A minute and a half at a rate that is brought up to the highest: 64 times as many samples."""
-    stream = io.BytesIO()
-    with wave.open(stream, "wb") as sound:
-        sound.setparams((1, 1, 1000, 0, "NONE", ""))
-        sound.writeframes(bytes(90_000))
-    return stream.getvalue()
-
-
 def flac(frames: int) -> bytes:
     """A header that promises `frames`, and nothing after it."""
     about = (8_000 << 44 | 15 << 36 | frames).to_bytes(8, "big")
     return b"fLaC\x80\0\0\x22" + struct.pack(">2H", 4096, 4096) + bytes(6) + about + bytes(16)
 
 
-def sound(name: str, content: Callable[[], bytes], says: str = "", suffix: str = ".wav") -> Attack:
-    return Attack(name, file(f"a{suffix}", content), rf"a\{suffix}: .*{says}", "sounds")
+def sound(name: str, content: Callable[[], bytes], says: str | None = "", suffix: str = ".wav") -> Attack:
+    return Attack(name, file(f"a{suffix}", content), says if says is None else rf"a\{suffix}: .*{says}", "sounds")
 
 
 SOUNDS = [
-    sound("wav of 4 GB", lambda: wav(size=2**32 - 8)),
+    sound("wav of 4 GB", lambda: wav(size=2**32 - 8), None),  # who writes into a pipe says so
     sound("wav that is cut short", lambda: wav(size=1 << 30), "cut short"),
     sound("wav of 65,535 channels", lambda: wav(channels=65_535)),
     sound("wav of no channels", lambda: wav(channels=0)),
     sound("wav of 4 GHz", lambda: wav(rate=2**32 - 1)),
     sound("wav of no rate", lambda: wav(rate=0)),
-    sound("wav of odd bits", lambda: wav(bits=13)),
+    sound("wav of odd bits", lambda: wav(bits=13), None),
     sound("wav without end", lambda: wav(size=0)),
     sound("flac of 64 G samples", lambda: flac(2**36 - 1), "", ".flac"),
     sound("flac of nothing", lambda: flac(0), "", ".flac"),

@@ -54,6 +54,13 @@ def row(part: Examples, index: int) -> Tensor:
     return part.loaded[index, : int(part.lengths[index])]
 
 
+def check_digests(part: Examples) -> None:
+    """What is known of the content is what would be found out."""
+    assert part.digests is not None
+    found = Examples(part.x, part.names, lengths=part.lengths)
+    assert [bytes(digest) for digest in part.digests] == list(digests(found))
+
+
 def listed(path: Path, request: Request) -> Content:
     return from_frames(frames.load_all(place(path)), request)
 
@@ -78,9 +85,7 @@ def test_class_folders(tmp_path: Path) -> None:
     for index, name in enumerate(names):
         assert_close(row(train, index), plain((tmp_path / name).read_bytes(), mels=20), rtol=1e-6, atol=0)
         assert not train.loaded[index, int(train.lengths[index]) :].any()
-    assert train.digests is not None
-    found = Examples(train.x, train.names, lengths=train.lengths)
-    assert [bytes(digest) for digest in train.digests] == list(digests(found))
+    check_digests(train)
 
 
 def test_split_folders_and_flat_ones(tmp_path: Path) -> None:
@@ -184,9 +189,21 @@ def test_one_in_a_hundred_is_left_out_and_told_of(tmp_path: Path) -> None:
         assert train.y is not None
         assert train.y.tolist() == [0] * 49 + [1] * 50
         assert_close(row(train, 0), plain(encoded(402, seed=2), mels=8), rtol=1e-6, atol=0)
+        check_digests(train)
         (remark,) = content.remarks
         assert (remark.severity, remark.name, remark.count) == ("warning", "unreadable", 1)
         assert remark.examples[0].startswith(f"{tmp_path / 'a/000.wav'}: cut short: 1,599 of 1,600 bytes")
+
+
+def test_each_split_leaves_out_its_own(tmp_path: Path) -> None:
+    hundred(tmp_path / "train", 0)
+    hundred(tmp_path / "test", 1)
+    content = read(tmp_path, Request(Reading(mels=8)))
+    assert {split: len(part) for split, part in content.splits.items()} == {"train": 100, "test": 99}
+    assert [remark.examples[0].split(":")[0] for remark in content.remarks] == [str(tmp_path / "test/a/000.wav")]
+    assert_close(row(content.splits["test"], 0), plain(encoded(402, seed=2), mels=8), rtol=1e-6, atol=0)
+    for part in content.splits.values():
+        check_digests(part)
 
 
 def test_more_is_an_error_that_names_them(tmp_path: Path) -> None:
@@ -201,11 +218,11 @@ def test_a_second_start_decodes_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     request = Request(Reading(mels=8), progress=lambda *what: told.append(what))
     first = read(tmp_path, request).splits["train"]
     assert told[-1] == ("sounds", 100, 100)
-    monkeypatch.setitem(sys.modules, "soundfile", None)
-    second = read(tmp_path, request).splits["train"]
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "soundfile", None)
+        second = read(tmp_path, request).splits["train"]
     assert torch.equal(first.loaded, second.loaded)
     assert_close(first.lengths, second.lengths)
-    monkeypatch.undo()
     other = read(tmp_path, Request(Reading(mels=9))).splits["train"]
     assert other.x.shape[2] == 9
 

@@ -18,7 +18,7 @@ from PIL import Image
 from fourfold.data import store
 from fourfold.data.dataset import Request
 from fourfold.data.sources.images import read
-from fourfold.errors import DataError, UsageError
+from fourfold.errors import UsageError
 from fourfold.settings import Reading
 
 
@@ -176,10 +176,12 @@ def test_a_store_that_cannot_be_written_costs_only_time(photos: Path, monkeypatc
     assert len(told(photos)[0]) == 80
 
 
-def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_gone_and_comes_back_is_another_content(tmp_path: Path) -> None:
+    """Whoever decodes tells of it; the store only must not take one for the other."""
     files = [*made_of(store.LEAST, "", tmp_path / "f"), tmp_path / "gone.txt"]
-    with pytest.raises(DataError, match=r"gone\.txt: cannot be read"):
-        store.stored(files, {}, filler(0), keep, lambda *word: None)
+    without = store.stored(files, {}, filler(1), keep, lambda *word: None)
+    files[-1].write_text("here")
+    assert store.stored(files, {}, filler(2), keep, lambda *word: None) != without
 
 
 PROCESS = """

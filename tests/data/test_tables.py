@@ -1,6 +1,5 @@
-"""Tables: cells come back as they were written, and every bad one is named by row and column."""
+"""Tables: numbers and categories come back as they were written, and every bad cell is named by row and column."""
 
-import contextlib
 import gzip
 from pathlib import Path
 
@@ -42,9 +41,9 @@ def test_the_only_column_of_text_is_the_target(tmp_path: Path, name: str, end: s
     content = read(path, Request())
     part = content.splits["train"]
     assert (content.kind, content.classes) == ("table", ("cat", "dog"))
-    assert (content.columns, content.target) == (("age", "height"), "kind")
+    assert (content.columns, content.decided) == (("age", "height"), {"target": "kind"})
     assert part.x.dtype == torch.float32
-    assert part.x.tolist() == [[41, 1.5], [7, 2], [30, -3]]
+    assert part.loaded.tolist() == [[41, 1.5], [7, 2], [30, -3]]
     assert part.y is not None
     assert part.y.tolist() == [0, 1, 0]
     assert part.names == [f"{path}, row {row}" for row in (2, 3, 4)]
@@ -53,7 +52,7 @@ def test_the_only_column_of_text_is_the_target(tmp_path: Path, name: str, end: s
 def test_only_numbers_are_unlabelled(tmp_path: Path) -> None:
     content = read(put(tmp_path / "a.csv", "a,b\n1,2\n3,4\n"), Request())
     assert content.splits["train"].y is None
-    assert (content.classes, content.target, content.columns) == (None, None, ("a", "b"))
+    assert (content.classes, content.decided, content.columns) == (None, {"target": None}, ("a", "b"))
 
 
 def test_years_may_be_names(tmp_path: Path) -> None:
@@ -82,7 +81,7 @@ def test_a_folder_with_splits(tmp_path: Path) -> None:
     assert load_all(tmp_path)
     splits = read(tmp_path, Request()).splits
     assert list(splits) == ["train", "validation", "test"]
-    assert splits["test"].x.tolist() == [[2, 1]]
+    assert splits["test"].loaded.tolist() == [[2, 1]]
     assert splits["test"].y is None
     assert splits["validation"].y is not None
     assert splits["validation"].y.tolist() == [1]
@@ -99,7 +98,6 @@ def test_a_folder_with_one_table(tmp_path: Path) -> None:
         (("a.csv", "b.csv"), r"a\.csv: a folder holds one table"),
         (("train.csv", "train.tsv"), r"train\.tsv: a folder holds one table"),
         (("test.csv", "validation.csv"), r"no train\.csv"),
-        ((), r"no table"),
     ],
 )
 def test_folders_that_are_no_data_set(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
@@ -129,7 +127,7 @@ def test_test_class_that_train_lacks(tmp_path: Path) -> None:
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[list[float]]) -> None:
     lines = [",".join(f"c{place}" for place in range(len(rows[0]))), *(",".join(map(repr, row)) for row in rows)]
     path = put(tmp_path_factory.mktemp("csv") / "a.csv", "\n".join(lines))
-    assert (read(path, Request()).splits["train"].x.numpy() == np.array(rows, dtype=np.float32)).all()
+    assert (read(path, Request()).splits["train"].loaded.numpy() == np.array(rows, dtype=np.float32)).all()
 
 
 @pytest.mark.parametrize(
@@ -139,19 +137,19 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[list[fl
         ("5.1,3,red\n4.9,4,blue\n", None, r"a\.csv, row 1: numbers, so the header is missing"),
         ("a,a,b\n1,2,3\n", None, r"a\.csv, row 1: repeated column names: a"),
         (",a\n1,2\n", None, r"a\.csv, row 1: column 1 has no name"),
-        ("a;b\n1;2\n", None, r"a\.csv, row 1: columns parted by ';'"),
         ("a,b\n", None, r"a\.csv: a header and at least one row"),
         ("", None, r"a\.csv: a header and at least one row"),
         ("a,b\n1,2\n3\n4,5,6\n", None, r"a\.csv, row 3 \(1 columns\); row 4 \(3 columns\), where the header has 2"),
-        ("a,b\n1,2\n,3\n", None, r"a\.csv, row 3, column 'a' \(''\): not a finite number"),
+        ("a,b\n1,2\n,3\n", None, r"a\.csv, row 3, column 'a' \(''\): missing; fill .* with --impute"),
         ("a,b\n1,2\n1,NA\n", None, r"a\.csv, row 3, column 'b' \('NA'\)"),
-        ("a,b\n1,2\n1,nan\ninf,3\n", None, r"row 3, column 'b' \('nan'\); row 4, column 'a' \('inf'\)"),
+        ("a,b\n1,2\n1,nan\ninf,3\n", None, r"row 4, column 'a' \('inf'\): not a finite number"),
         ("a,b\n1,2\n1,1e300\n", None, r"row 3, column 'b' \('1e300'\)"),
         ("a,b\n1,2\n1,3\n1,4x\n", None, r"row 4, column 'b' \('4x'\)"),
-        ("a,b\n1,2\na,b\n3,4\n", None, r"row 3, column 'a' \('a'\); row 3, column 'b' \('b'\)"),
+        ("a,b\n1,2\nx,y\n3,4\n", None, r"row 3, column 'a' \('x'\); row 3, column 'b' \('y'\): not a finite number"),
         ("a\n" + "?\n" * 8 + "1\n", None, r"row 2, .*row 6, column 'a' \('\?'\); and 3 more"),
-        ("a,b,c\n1,x,y\n2,x,y\n", None, r"a\.csv: columns of text: b; c; name the target with --target"),
-        ("a,b,c\n1,x,y\n2,x,y\n", "b", r"a\.csv: columns of text: c; remove or encode them"),
+        ("a,b,c\n1,x,y\n2,x,z\n", None, r"columns of text that repeat .*: b .1 different.; c .2 different.; name the"),
+        ("a,b,c\n1,x,y\n2,x,z\n", "b", r"columns of text that repeat .*: c .2 different.; remove or encode them"),
+        ("a,b\n1,9007199254740993\n2,9007199254740994\n", None, r"a\.csv: column 'b' holds identifiers"),
         ("a\nx\ny\n", None, r"a\.csv: no column beside the target 'a'"),
         ("age,kind\n1,x\n", "ages", r"a\.csv: no column 'ages'; did you mean 'age'"),
         ("a,b\n1,0.5\n2,1\n", "b", r"a\.csv: the target 'b' is a quantity"),
@@ -170,7 +168,7 @@ def test_bad_tables_are_named(tmp_path: Path, text: str, target: str | None, mes
 
 
 @pytest.mark.parametrize(
-    "content", [b"a,b\n1,\xff\n", "a,b\n1,2\n".encode("utf-16"), gzip.compress(b"a,b\n1,2\n")[:-5]]
+    "content", [b"a,b\n1,\x81\n", "a,b\n1,2\n".encode("utf-16-le"), gzip.compress(b"a,b\n1,2\n")[:-5]]
 )
 def test_damaged_files_are_named(tmp_path: Path, content: bytes) -> None:
     for name in ("a.csv", "a.csv.gz"):
@@ -187,15 +185,17 @@ SCHEMA = Schema(
 def test_schema_picks_columns_by_name(tmp_path: Path) -> None:
     content = read(put(tmp_path / "a.csv", PEOPLE), Request(schema=SCHEMA))
     part = content.splits["train"]
-    assert part.x.tolist() == [[1.5, 41], [2, 7], [-3, 30]]
+    assert part.loaded.tolist() == [[1.5, 41], [2, 7], [-3, 30]]
     assert part.y is not None
     assert part.y.tolist() == [1, 0, 1]
     extra = put(tmp_path / "b.csv", "name,age,height\nAnn,1,2\nBob,3,4\n")
     part = read(extra, Request(schema=SCHEMA)).splits["train"]
-    assert part.x.tolist() == [[2, 1], [4, 3]]
+    assert part.loaded.tolist() == [[2, 1], [4, 3]]
     assert part.y is None
     plain = Schema(kind="table", shape=(2,))
-    assert read(put(tmp_path / "c.csv", "a,b\n1,2\n"), Request(schema=plain)).splits["train"].x.tolist() == [[1, 2]]
+    assert read(put(tmp_path / "c.csv", "a,b\n1,2\n"), Request(schema=plain)).splits["train"].loaded.tolist() == [
+        [1, 2]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -210,18 +210,6 @@ def test_schema_picks_columns_by_name(tmp_path: Path) -> None:
 def test_what_breaks_the_schema_is_named(tmp_path: Path, text: str, schema: Schema, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read(put(tmp_path / "a.csv", text), Request(schema=schema))
-
-
-@given(data=st.data())
-@settings(max_examples=50, deadline=None)
-def test_damage_never_escapes(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    content = bytearray(PEOPLE.encode())
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), max_size=4)):
-        content[place] = data.draw(st.sampled_from(b'\0\t\n\r ",-.0;Ex\xff'))
-    path = tmp_path_factory.mktemp("damage") / "a.csv"
-    path.write_bytes(content)
-    with contextlib.suppress(DataError):
-        assert len(read(path, Request()).splits["train"])
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.gz", "csv", "folder"])

@@ -20,7 +20,7 @@ from .places import Place, place
 from .progress import Progress, untold
 from .samples import SAMPLES, sample_path
 from .schema import Kind, Schema, as_floats
-from .sources import arrays, images, series, tabled_series, tables, texts
+from .sources import arrays, hub, images, series, tabled_series, tables, texts
 from .sources import sounds as sound_source
 from .split import fields, split
 from .vocabulary import Vocabulary, encode_parts
@@ -77,7 +77,11 @@ def read(data: str | Path | Arrays, request: Request) -> Content:
         if len(data) != 2:
             raise DataError(f"{len(data)} arrays: either x alone or (x, y) is expected")
         return arrays.from_arrays(data[0], data[1], "array", request)
-    content = _read(place(locate(data)), request)
+    if hub.matches(data):
+        loaded = hub.load_all(str(data), request)
+        content: Content = FRAMES[frames.kind_of(loaded["train"], request)].from_frames(loaded, request)
+    else:
+        content = _read(place(locate(data)), request)
     schema = request.schema
     if schema is None or schema.vocabulary is None:
         return content
@@ -86,13 +90,15 @@ def read(data: str | Path | Arrays, request: Request) -> Content:
 
 
 def _read(path: Place, request: Request) -> Content:
-    source = next((source for source in SOURCES if source.matches(path, request)), None)
-    loaded = {} if source is tabled_series else frames.load_all(path)  # there each table is an example
+    matching = [source for source in SOURCES if source.matches(path, request)]
+    if images in matching and sound_source in matching and request.kind == "auto":
+        raise DataError(f"{path}: holds pictures and sounds; tell which of them to read with --kind image or sound")
+    loaded = {} if matching == [tabled_series] else frames.load_all(path)  # there each table is an example
     kind = frames.kind_of(loaded["train"], request) if loaded else None
-    if loaded and kind and (source is None or kind in ("image", "sound")):  # a list of files goes before the files
+    if kind and (not matching or kind in ("image", "sound")):  # a list of files goes before the files
         return cast(Content, FRAMES[kind].from_frames(loaded, request))
-    if source is not None:
-        return cast(Content, source.read(path, request))
+    if matching:
+        return cast(Content, matching[0].read(path, request))
     if path.is_dir() and not any(path.iterdir()):
         raise DataError(f"{path}: an empty folder; put pictures, sounds, series, texts or tables into it")
     raise DataError(
@@ -158,4 +164,4 @@ def source_name(data: str | Path | Arrays) -> str:
     if not isinstance(data, str | Path):
         return "arrays"
     path = Path(data).expanduser()
-    return str(path.resolve()) if path.exists() else str(data)
+    return str(path.resolve()) if path.exists() and not hub.matches(data) else str(data)

@@ -35,11 +35,11 @@ NAMES: dict[Kind, tuple[str, ...]] = {
 # Only what is safe to do to data that nobody has looked at. Left out: flip (but see `default_names`);
 # colour (ripe or unripe); crop and cutout, mask and warp (a small part, or the time that it takes,
 # may be what tells the class); mixup and cutmix (they make a network's probabilities less sure).
-# Sounds are masked all the same: what they tell lies in many frames and bands (SpecAugment, arXiv 1904.08779).
+# Sounds are masked in time all the same: what they tell lies in many frames (SpecAugment, arXiv 1904.08779).
 DEFAULTS: dict[Kind, tuple[str, ...]] = {
     "image": ("scale", "rotate", "translate"),
     "series": ("scaling", "jitter"),
-    "sound": ("mask", "bands"),
+    "sound": ("mask",),
     "text": ("drop",),
     "table": (),
 }

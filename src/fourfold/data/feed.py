@@ -65,7 +65,6 @@ class Resident:
         self.prepared = examples.x.dtype != torch.uint8
         x = schema.prepare(examples.x) if self.prepared else examples.x
         if examples.lengths is not None:
-            # Standardising moves the padding away from zero; nothing may read it, and zero shows if it does.
             x = _blanked(x, examples.lengths)
         self.x = x.to(device)
         self.y = None if examples.y is None else examples.y.to(device)
@@ -128,16 +127,17 @@ class Streamed:
         if lengths is not None:
             lengths = lengths[index]
             x = x[:, : int(lengths.max())]
-            x = _blanked(x, lengths)
+            lengths = lengths.to(self.device, non_blocking=True)
+        x = self.schema.prepare(x.to(self.device, non_blocking=True))
         return Batch(
-            x=self.schema.prepare(x.to(self.device, non_blocking=True)),
-            lengths=None if lengths is None else lengths.to(self.device),
+            x=x if lengths is None else _blanked(x, lengths),
+            lengths=lengths,
             y=None if y is None else y[index].to(self.device),
             index=index.to(self.device),
         )
 
 
 def _blanked(x: Tensor, lengths: Tensor) -> Tensor:
-    """Series (n, t, c) or texts (n, t) with zeros past their lengths, int64 (n,)."""
-    inside = torch.arange(x.shape[1]) < lengths[:, None]
-    return x * (inside if x.dim() == 2 else inside[:, :, None])
+    """Series (n, t, c), once they are prepared, or texts (n, t) with zeros past their lengths, int64 (n,)."""
+    inside = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+    return x.masked_fill(~(inside if x.dim() == 2 else inside[:, :, None]), 0)

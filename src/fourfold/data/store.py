@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import DataError, StorageError, UsageError
+from ..errors import StorageError, UsageError
 from ..storage import new_folder, write_file
 from .places import Place, Zipped
 from .progress import Progress
@@ -47,7 +47,7 @@ def stored(
     make: writes arrays into a folder; its facts are kept beside them. use: maps or reads
     what it needs while the entry is held; a map outlives it. Where nothing can be kept (or
     the files are few), the folder is a temporary one.
-    Raises: what `make` raises; DataError if a file cannot be read.
+    Raises: what `make` raises.
     """
     root = cache() if len(files) >= LEAST else None
     if root is not None and _writable(root):
@@ -174,27 +174,36 @@ def _key(root: Path, files: Sequence[Place], recipe: Facts) -> str:
 
 def _contents(root: Path, paths: Sequence[Path]) -> bytes:
     """A digest of the content of the files, from when they were last read if they are as they were then."""
-    try:
-        states = [path.stat() for path in paths]
-        marks = [(state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino) for state in states]
-        sign = hashlib.blake2b(repr((list(map(str, paths)), marks)).encode(), digest_size=20).hexdigest()
-        seen = root / "seen" / sign
-        if seen.exists():
-            return seen.read_bytes()
-        digest = hashlib.blake2b(digest_size=20)
-        for path in paths:
-            digest.update(_digest(path))
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
-    if time.time() - max(max(s.st_mtime, s.st_ctime) for s in states) > SETTLED:
+    states = [_state(path) for path in paths]
+    sign = hashlib.blake2b(repr((list(map(str, paths)), states)).encode(), digest_size=20).hexdigest()
+    seen = root / "seen" / sign
+    with suppress(OSError):
+        return seen.read_bytes()
+    digest = hashlib.blake2b(digest_size=20)
+    for path in paths:
+        digest.update(_digest(path))
+    if all(state and time.time() - max(state[1:3]) / 1e9 > SETTLED for state in states):
         with suppress(StorageError):
             write_file(seen, digest.digest())
     return digest.digest()
 
 
+def _state(path: Path) -> tuple[int, int, int, int] | None:
+    """What changes with a file's content: its size, its times, its inode; None if the file cannot be reached."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
+
+
 def _digest(path: Path) -> bytes:
+    """The digest of a file; that of nothing if it cannot be read, which whoever decodes it will tell."""
     digest = hashlib.blake2b(digest_size=20)
-    with path.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(BLOCK):
+                digest.update(block)
+    except OSError:
+        return hashlib.blake2b(b"cannot be read", digest_size=20).digest()
     return digest.digest()

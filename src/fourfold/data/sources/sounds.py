@@ -19,7 +19,7 @@ from ..mapped import Mapped, read_array
 from ..places import Place
 from ..sounds import SUFFIXES, commonest_rate, spectra
 from ..store import Facts, stored
-from . import check_kind, classify, known_classes
+from . import check_kind, classify, known_classes, wanted
 
 HIGHEST = 192_000  # samples a second, the most that `Reading.rate` takes
 USUAL = 16_000
@@ -29,7 +29,7 @@ FORMAT = 1  # of the figures in a spectrum; another number, and the store makes 
 
 def matches(path: Place, request: Request) -> bool:
     """Whether this is a sound file, or a folder with one somewhere below it."""
-    return any_below(path, SUFFIXES)
+    return wanted("sound", request) and any_below(path, SUFFIXES)
 
 
 def read(path: Place, request: Request) -> Content:

@@ -19,7 +19,7 @@ from ..finding import FEW, Finding
 from ..frames import CLASSES, Frame, is_frame
 from ..places import Place, entries, read_bytes, size_of
 from ..text_files import encoding_of
-from . import check_kind, classify, known_classes
+from . import check_kind, classify, known_classes, wanted
 
 SUFFIXES = {".txt"}
 LARGEST = 1 << 25  # bytes of one text; what is longer is many texts, or none
@@ -32,7 +32,11 @@ TARGETS = CLASSES | {"category", "sentiment"}  # names that a column of classes 
 
 def matches(path: Place, request: Request) -> bool:
     """Whether this is a .txt file, or a folder with one below it; beside a table they are only about the table."""
-    return any_below(path, SUFFIXES) and not (path.is_dir() and any(map(is_frame, entries(path))))
+    return (
+        wanted("text", request)
+        and any_below(path, SUFFIXES)
+        and not (path.is_dir() and any(map(is_frame, entries(path))))
+    )
 
 
 def read(path: Place, request: Request) -> Content:

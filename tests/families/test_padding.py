@@ -1,0 +1,85 @@
+"""What stands past the end of an example changes nothing: no loss, no prediction, no metric."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from fourfold.data.augment import NAMES, Augmentation
+from fourfold.data.dataset import Examples
+from fourfold.data.feed import Resident, Streamed, feed
+from fourfold.data.schema import Kind, Schema
+from fourfold.data.vocabulary import fit_vocabulary
+from fourfold.engine.evaluate import evaluate
+from fourfold.families import FAMILIES, create
+from fourfold.families.contract import Classifier
+from fourfold.runtime import generator
+from fourfold.settings import Reading
+
+CPU = torch.device("cpu")
+LONGEST = 24
+WORK = [
+    (family, preset, kind)
+    for family, kinds in {"rnn": ("series", "sound", "text"), "cnn": ("sound",)}.items()
+    for preset in FAMILIES[family].presets
+    for kind in kinds
+]
+
+
+def schema_of(kind: Kind) -> Schema:
+    if kind == "text":
+        vocabulary = fit_vocabulary(["one two three four"], Reading(vocabulary="characters"))
+        return Schema(kind=kind, shape=(), lengths=(1, LONGEST), classes=("a", "b", "c"), vocabulary=vocabulary)
+    figures = {"mean": (0.5,) * 12, "std": (2.0,) * 12}
+    return Schema(kind=kind, shape=(12,), lengths=(1, LONGEST), classes=("a", "b", "c"), **figures)
+
+
+def some(kind: Kind) -> Examples:
+    random = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, LONGEST + 1, (40,), generator=random)
+    lengths[0] = LONGEST
+    if kind == "text":
+        x = torch.randint(1, 9, (40, LONGEST), generator=random, dtype=torch.int32)
+    else:
+        x = torch.randn(40, LONGEST, 12, generator=random)
+    return Examples(x, [""] * 40, torch.randint(0, 3, (40,), generator=random), lengths)
+
+
+def with_rubbish(examples: Examples, more: int) -> Examples:
+    """Padded further, and numbers past the lengths that would show if anybody read them."""
+    x = examples.loaded
+    x = pad(x, (*(0, 0) * (x.dim() - 2), 0, more))
+    assert examples.lengths is not None
+    outside = torch.arange(x.shape[1]) >= examples.lengths[:, None]
+    rubbish: Tensor = torch.full_like(x, 8 if x.dim() == 2 else 1e6)
+    return replace(examples, x=torch.where(outside if x.dim() == 2 else outside[:, :, None], rubbish, x))
+
+
+@pytest.mark.parametrize(("family", "preset", "kind"), WORK)
+@pytest.mark.parametrize("more", [0, 17])
+def test_padding_changes_no_loss_no_prediction_and_no_metric(family: str, preset: str, kind: Kind, more: int) -> None:
+    schema = schema_of(kind)
+    made = create(schema, FAMILIES[family].resolve(preset))
+    networks = made.build(generator(0, "weights"))
+    plain, padded = (Resident(part, schema, CPU) for part in (some(kind), with_rubbish(some(kind), more)))
+    index = torch.tensor([5, 0, 31, 7])
+    (phase,) = made.phases()
+    losses = [phase.loss(networks, part.gather(index), generator(0)).total for part in (plain, padded)]
+    assert torch.equal(*losses)
+    assert isinstance(made, Classifier)
+    assert torch.equal(*(made.predict(networks, part.gather(index)) for part in (plain, padded)))
+    assert evaluate(made, networks, plain) == evaluate(made, networks, padded)
+    streamed = Streamed(with_rubbish(some(kind), more), schema, CPU)
+    assert evaluate(made, networks, streamed) == evaluate(made, networks, plain)
+
+
+@pytest.mark.parametrize("kind", ["series", "sound", "text"])
+def test_padding_changes_no_augmentation(kind: Kind) -> None:
+    schema = schema_of(kind)
+    augmentation = Augmentation(NAMES[kind], schema)
+    parts = [feed(part, schema, CPU) for part in (some(kind), with_rubbish(some(kind), 9))]
+    batches = [augmentation.apply(part.gather(torch.tensor([0, 3, 9])), 0, 1) for part in parts]
+    assert torch.equal(batches[0].x, batches[1].x)
+    assert not torch.equal(batches[0].x, parts[0].gather(torch.tensor([0, 3, 9])).x)
