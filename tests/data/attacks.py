@@ -119,10 +119,10 @@ ARRAYS = [
         "a.npy",
     ),
     Attack("npz whose arrays are elsewhere", file("a.npz", lambda: npz({"../../x.npy": array("(1, 1)")})), "holds"),
-    Attack("npz of zeros", file("a.npz", npz_bomb), "unpacks"),
+    Attack("npz of zeros", file("a.npz", npz_bomb), "unpacked from"),
     Attack("idx of 64 EB", file(IDX, lambda: idx(2**32 - 1, 2**32 - 1, 4)), "promises"),
     Attack("idx of 255 dimensions", file(IDX, lambda: idx(*[1] * 255, data=b"1")), IDX),
-    Attack("packed idx of zeros", file(f"{IDX}.gz", lambda: gzip_bomb(1024, idx(1 << 20, 32, 32))), "unpacks"),
+    Attack("packed idx of zeros", file(f"{IDX}.gz", lambda: gzip_bomb(1024, idx(1 << 20, 32, 32))), "unpacked from"),
 ]
 
 

@@ -1,6 +1,5 @@
 """Data sets of the hub's library: what it saved is what is read, whatever kind of data it is."""
 
-import io
 import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -18,6 +17,7 @@ from fourfold.data.frames import Frame, kind_of
 from fourfold.data.places import Zipped, read_bytes
 from fourfold.data.schema import Schema
 from fourfold.data.sources import hub, images, tables
+from fourfold.data.store import LEAST
 from fourfold.errors import DataError
 from fourfold.settings import Reading
 
@@ -242,6 +242,17 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_names_that_are_the_hub_s() -> None:
     assert hub.matches("hf:a/b")
+    assert hub.matches(Path("hf:a/b"))
     assert not hub.matches("a/b")
-    assert not hub.matches(Path("hf:a/b"))
-    assert not hub.matches(io.BytesIO())
+    assert not hub.matches("a/hf:b")
+
+
+@pytest.mark.xfail(strict=True, reason="store._key takes the name of an archive in memory for its content")
+def test_data_that_changed_are_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOURFOLD_CACHE", str(tmp_path / "cache"))
+    for value in (1, 2):
+        name = save(tmp_path / f"saved{value}", train=pictures(np.full((LEAST, 8, 8), value, np.uint8)))
+        (tmp_path / "data").unlink(missing_ok=True)
+        (tmp_path / "data").symlink_to(name.removeprefix("hf:"))
+        content = images.from_frames(load(f"hf:{tmp_path}/data"), Request())
+        assert (values(content.splits["train"]) == value).all()

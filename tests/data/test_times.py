@@ -148,7 +148,7 @@ def test_a_column_of_paths_to_nothing_known_is_named() -> None:
         kind_of(frame_of({"file": ["a.doc"]}), Request(Reading(path="files")))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=5))
 def test_any_cells_are_of_some_kind(tmp_path: Path, cells: list[str]) -> None:
     pl.DataFrame({"date": cells, "year": cells, "x": cells}).write_parquet(tmp_path / "a.parquet")

@@ -5,13 +5,19 @@ table, and `read(path, request)`, which raises a `DataError` that names file and
 what they share.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import DataError, nearest
-from ..dataset import Request
+from ..dataset import Content, Examples, Request
+from ..files import Listing, keep_readable
+from ..finding import Finding
+from ..mapped import Mapped
 from ..places import Place
 from ..schema import Kind
 
@@ -58,3 +64,50 @@ def classify(labels: Sequence[str] | None, classes: Sequence[str] | None, names:
         row = y.index(-1)
         raise DataError(f"{names[row]}: unknown class {labels[row]!r}; {nearest(labels[row], classes)}")
     return torch.tensor(y, dtype=torch.int64)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Files of several splits, one after the other, as arrays.
+
+    x: (n, …), zeros where a file cannot be used. failures: why, by place. digests: uint8
+    (n, 16). lengths: int64 (n,), of what has some.
+    """
+
+    x: Tensor | Mapped
+    failures: Mapping[int, str]
+    digests: np.ndarray
+    lengths: Tensor | None = None
+
+
+def as_content(
+    kind: Kind,
+    found: Mapping[str, Listing],
+    decoded: Decoded,
+    request: Request,
+    told: Sequence[Finding] = (),
+    decided: Mapping[str, Any] | None = None,
+) -> Content:
+    """Files of each split and what was decoded of them as content, without those few that cannot be read."""
+    classes = known_classes(found["train"].labels, request)
+    splits: dict[str, Examples] = {}
+    remarks = list(told)
+    start = 0
+    for split, listing in found.items():
+        stop = start + len(listing.files)
+        own = {place - start: why for place, why in decoded.failures.items() if start <= place < stop}
+        kept, remark = keep_readable(listing, own, request)
+        remarks += [remark] if remark else []
+        names = [str(file) for file in kept.files]
+        rows = torch.tensor([place for place in range(start, stop) if place not in decoded.failures])
+        x = decoded.x
+        splits[split] = Examples(
+            x=x.select(rows) if isinstance(x, Mapped) else x[rows] if own else x[start:stop],
+            names=names,
+            y=classify(kept.labels, classes, names),
+            lengths=None if decoded.lengths is None else decoded.lengths[rows],
+            fields=kept.fields,
+            digests=decoded.digests[rows.numpy()],
+        )
+        start = stop
+    return Content(kind, splits, classes, decided=decided or {}, remarks=tuple(remarks))

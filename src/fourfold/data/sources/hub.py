@@ -49,9 +49,9 @@ class _Split:
         return [name for name, feature in self.features.items() if type(feature).__name__ in types]
 
 
-def matches(data: object) -> bool:
+def matches(data: str | Path) -> bool:
     """Whether this names a data set of the hub, or a folder of its library."""
-    return isinstance(data, str) and data.startswith(PREFIX)
+    return str(data).startswith(PREFIX)
 
 
 def load_all(name: str, request: Request) -> dict[str, Frame]:

@@ -8,18 +8,17 @@ import numpy as np
 import PIL
 import torch
 from numpy.lib.format import open_memmap
-from torch import Tensor
 
 from ..content import digests as contents
 from ..dataset import Content, Examples, Request
-from ..files import Listing, any_below, find, keep_readable, listed
+from ..files import Listing, any_below, find, listed
 from ..finding import Finding
 from ..frames import Frame
-from ..mapped import Mapped, read_array
+from ..mapped import read_array
 from ..pictures import SUFFIXES, decode_all
 from ..places import Place
 from ..store import Facts, stored
-from . import check_kind, classify, known_classes, wanted
+from . import Decoded, as_content, check_kind, wanted
 
 
 def matches(path: Place, request: Request) -> bool:
@@ -41,40 +40,17 @@ def read(path: Place, request: Request) -> Content:
 def from_frames(frames: Mapping[str, Frame], request: Request) -> Content:
     """The pictures that tables name, likewise."""
     check_kind(frames["train"].path, "image", request)
-    return _content({split: listed(frame, SUFFIXES, request) for split, frame in frames.items()}, request)
+    remarks = [remark for frame in frames.values() for remark in frame.remarks]
+    return _content({split: listed(frame, SUFFIXES, request) for split, frame in frames.items()}, request, remarks)
 
 
-def _content(found: Mapping[str, Listing], request: Request) -> Content:
-    classes = known_classes(found["train"].labels, request)
+def _content(found: Mapping[str, Listing], request: Request, told: Sequence[Finding] = ()) -> Content:
     files = [file for listing in found.values() for file in listing.files]
-    x, failures, digests = pictures(files, request)
-    splits: dict[str, Examples] = {}
-    remarks: list[Finding] = []
-    start = 0
-    for split, listing in found.items():
-        stop = start + len(listing.files)
-        own = {place - start: why for place, why in failures.items() if start <= place < stop}
-        kept, remark = keep_readable(listing, own, request)
-        remarks += [remark] if remark else []
-        names = [str(file) for file in kept.files]
-        rows = torch.tensor([place for place in range(start, stop) if place not in failures])
-        splits[split] = Examples(
-            x=x.select(rows) if isinstance(x, Mapped) else x[rows] if own else x[start:stop],
-            names=names,
-            y=classify(kept.labels, classes, names),
-            fields=kept.fields,
-            digests=digests[rows.numpy()],
-        )
-        start = stop
-    return Content("image", splits, classes, remarks=tuple(remarks))
+    return as_content("image", found, pictures(files, request), request, told)
 
 
-def pictures(files: Sequence[Place], request: Request) -> tuple[Tensor | Mapped, dict[int, str], np.ndarray]:
-    """Picture files as uint8 (n, c, h, w), from the store where they are in it.
-
-    In memory if they fit there, else mapped. Returns: also why files cannot be used, by
-    place, and the digests of all, uint8 (n, 16).
-    """
+def pictures(files: Sequence[Place], request: Request) -> Decoded:
+    """Picture files as uint8 (n, c, h, w), from the store where they are in it, mapped if they are large."""
     expected = request.schema.shape if request.schema else None
     size, fit = request.reading.size, request.reading.fit
 
@@ -92,9 +68,9 @@ def pictures(files: Sequence[Place], request: Request) -> tuple[Tensor | Mapped,
         np.save(folder / "digests.npy", np.frombuffer(b"".join(contents(every)), np.uint8).reshape(-1, 16))
         return {"x": f"x{len(made) - 1}.npy", "failures": failures}
 
-    def use(folder: Path, facts: Facts) -> tuple[Tensor | Mapped, dict[int, str], np.ndarray]:
+    def use(folder: Path, facts: Facts) -> Decoded:
         failures = {int(place): str(why) for place, why in facts["failures"].items()}
-        return read_array(folder / facts["x"]), failures, np.load(folder / "digests.npy")
+        return Decoded(read_array(folder / facts["x"]), failures, np.load(folder / "digests.npy"))
 
     recipe = {"pictures": [size, fit, expected], "pillow": PIL.__version__}
     return stored(files, recipe, make, use, request.progress)

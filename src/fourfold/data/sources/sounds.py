@@ -7,19 +7,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
-from torch import Tensor
 
 from ...errors import DataError
 from ..content import digests as contents
 from ..dataset import Content, Examples, Request
-from ..files import Listing, any_below, find, keep_readable, listed
+from ..files import Listing, any_below, find, listed
 from ..finding import Finding
 from ..frames import Frame
-from ..mapped import Mapped, read_array
+from ..mapped import read_array
 from ..places import Place
 from ..sounds import SUFFIXES, commonest_rate, spectra
 from ..store import Facts, stored
-from . import check_kind, classify, known_classes, wanted
+from . import Decoded, as_content, check_kind, wanted
 
 HIGHEST = 192_000  # samples a second, the most that `Reading.rate` takes
 USUAL = 16_000
@@ -52,39 +51,14 @@ def from_frames(frames: Mapping[str, Frame], request: Request) -> Content:
 
 
 def _content(found: Mapping[str, Listing], request: Request, told: Sequence[Finding] = ()) -> Content:
-    classes = known_classes(found["train"].labels, request)
     rate = request.reading.rate or _rate(found["train"].files, request)
     files = [file for listing in found.values() for file in listing.files]
-    x, lengths, failures, digests = features(files, rate, request)
-    splits: dict[str, Examples] = {}
-    remarks = list(told)
-    start = 0
-    for split, listing in found.items():
-        stop = start + len(listing.files)
-        own = {place - start: why for place, why in failures.items() if start <= place < stop}
-        kept, remark = keep_readable(listing, own, request)
-        remarks += [remark] if remark else []
-        names = [str(file) for file in kept.files]
-        rows = torch.tensor([place for place in range(start, stop) if place not in failures])
-        splits[split] = Examples(
-            x=x.select(rows) if isinstance(x, Mapped) else x[rows] if own else x[start:stop],
-            names=names,
-            y=classify(kept.labels, classes, names),
-            lengths=lengths[rows],
-            fields=kept.fields,
-            digests=digests[rows.numpy()],
-        )
-        start = stop
-    return Content("sound", splits, classes, decided={"rate": rate}, remarks=tuple(remarks))
+    return as_content("sound", found, features(files, rate, request), request, told, {"rate": rate})
 
 
-def features(
-    files: Sequence[Place], rate: int, request: Request
-) -> tuple[Tensor | Mapped, Tensor, dict[int, str], np.ndarray]:
+def features(files: Sequence[Place], rate: int, request: Request) -> Decoded:
     """Log-mel spectra as float32 (n, frames, mels), zero past their lengths, from the store where they are in it.
 
-    In memory if they fit there, else mapped. Returns: also the lengths in frames, int64 (n,),
-    why files cannot be used, by place, and the digests of all, uint8 (n, 16).
     Raises: DataError if one is so long that all, padded to it, exceed PADDED bytes.
     """
     mels = request.reading.mels
@@ -109,10 +83,10 @@ def features(
         np.save(folder / "digests.npy", digests)
         return {"failures": failures}
 
-    def use(folder: Path, facts: Facts) -> tuple[Tensor | Mapped, Tensor, dict[int, str], np.ndarray]:
+    def use(folder: Path, facts: Facts) -> Decoded:
         failures = {int(place): str(why) for place, why in facts["failures"].items()}
         lengths = torch.from_numpy(np.load(folder / "lengths.npy"))
-        return read_array(folder / "x.npy"), lengths, failures, np.load(folder / "digests.npy")
+        return Decoded(read_array(folder / "x.npy"), failures, np.load(folder / "digests.npy"), lengths)
 
     return stored(files, {"sounds": [FORMAT, rate, mels]}, make, use, request.progress)
 
