@@ -136,7 +136,8 @@ def test_tables_with_categories_and_gaps(tmp_path: Path) -> None:
     assert set(answer["colour"]) <= {"blue", "green", "red"}
     assert answer["age"].is_finite().all()
     (tmp_path / "new.csv").write_text("age,colour,height,mood\n,violet,1,a\n")
-    codes = ff.load(tmp_path / "run").encode([tmp_path / "new.csv"])  # a colour that train does not know, no age
+    with pytest.warns(ff.DataWarning, match=r"new\.csv.*violet"):  # a colour that train does not know; and no age
+        codes = ff.load(tmp_path / "run").encode([tmp_path / "new.csv"])
     assert isinstance(codes, pl.DataFrame)
     assert codes["z0"].is_finite().all()
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .api import train as train
     from .data.samples import samples as samples
     from .errors import DataError as DataError
+    from .errors import DataWarning as DataWarning
     from .errors import DivergedError as DivergedError
     from .errors import FourfoldError as FourfoldError
     from .errors import ModelError as ModelError
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "DataError": "errors",
+    "DataWarning": "errors",
     "DivergedError": "errors",
     "FourfoldError": "errors",
     "Model": "model",

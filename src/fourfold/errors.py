@@ -55,6 +55,10 @@ class StorageError(FourfoldError):
     exit_code = 6
 
 
+class DataWarning(UserWarning):
+    """Something about what a model is asked that is worth knowing; the message names file and row."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """The end of an error message: the nearest valid name, or all of them."""
     names = sorted(valid)

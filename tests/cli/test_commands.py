@@ -280,8 +280,16 @@ def test_a_fault_of_ours_is_one_line_and_debug_shows_it(run: Any, monkeypatch: p
     assert spoken.code == 1
     assert spoken.err.count("\n") == 1
     assert "--debug" in spoken.err
-    with pytest.raises(ZeroDivisionError):
-        run("evaluate", "x", "--debug")
+    spoken = run("evaluate", "x", "--debug")
+    assert spoken.code == 1
+    assert "Traceback" in spoken.err
+    assert "ZeroDivisionError" in spoken.err
+
+
+def test_debug_keeps_the_exit_code(run: Any) -> None:
+    spoken = run("inspect", "nowhere", "--debug")
+    assert spoken.code == 3
+    assert "Traceback" in spoken.err
 
 
 def test_an_interrupt_ends_with_130(tmp_path: Path) -> None:

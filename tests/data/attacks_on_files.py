@@ -104,6 +104,7 @@ def picture(name: str, content: Callable[[], bytes], says: str | None = "", suff
 PICTURES = [
     picture("png of 4 G x 4 G", lambda: png(2**31 - 1, 2**31 - 1, ONE), "pixels"),
     picture("png of just too many pixels", lambda: png(9_460, 9_460, ONE), "pixels, more than 89,478,485"),
+    picture("png of 89 M pixels in 260 KB", lambda: png(9_459, 9_459, (b"IDAT", zeros(257)), colour=2), "pixels in"),
     picture("png of no pixels", lambda: png(0, 0, ONE)),
     picture("png with a profile of zeros", lambda: png(1, 1, (b"iCCP", b"a\0\0" + zeros(2048)), ONE)),
     picture("png with text of zeros", lambda: png(1, 1, (b"zTXt", b"a\0\0" + zeros(2048)), ONE)),

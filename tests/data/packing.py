@@ -1,8 +1,12 @@
 """Zip archives and gzip files as nobody's tool writes them: every figure of every header can lie."""
 
 import struct
+import tempfile
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from fourfold.data.places import Place, place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,14 @@ def zip_of(*members: Packed, comment: bytes = b"", before: bytes = b"") -> bytes
     start, count = len(files) - len(before), len(members)
     end = struct.pack("<4H2LH", 0, 0, count, count, len(directory), start, len(comment))
     return files + directory + b"PK\5\6" + end + comment
+
+
+def place_of(*members: Packed) -> Place:
+    """An archive of these members, open; its file is gone already."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.zip"
+        path.write_bytes(zip_of(*members))
+        return place(path)
 
 
 def deflated(content: bytes) -> bytes:

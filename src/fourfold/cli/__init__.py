@@ -5,11 +5,13 @@ Nothing here imports torch before a command needs it, so that help comes at once
 
 import io
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from .. import __version__
-from ..errors import FourfoldError, StorageError, UsageError, nearest
+from ..errors import DataWarning, FourfoldError, StorageError, UsageError, nearest
 from ..families import FAMILIES
 from .console import Command, Console
 from .encode import Encode
@@ -45,26 +47,32 @@ def entry() -> NoReturn:
 def main(arguments: Sequence[str]) -> int:
     """Run one command line. Returns: its exit code; see `errors`."""
     console = Console(json="--json" in arguments, quiet="--quiet" in arguments)
-    if "--debug" in arguments:
-        _run(arguments, console)
-        return 0
-    try:
-        _run(arguments, console)
-    except FourfoldError as error:
-        return console.fail(error)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stderr.close()
-        return 0
-    except OSError as error:
-        return console.fail(StorageError(f"{error.filename or 'file'}: {error.strerror or error}"))
-    except KeyboardInterrupt:
-        console.say("interrupted")
-        return 130
-    except SystemExit as stop:  # tyro has shown help or what is wrong with the usage
-        return int(stop.code or 0)
-    except Exception as error:
-        return console.fail(FourfoldError(f"a fault in fourfold, {type(error).__name__}: {error}; --debug shows where"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = lambda message, *_, **__: console.say(f"warning: {message}")
+        try:
+            _run(arguments, console)
+        except BrokenPipeError:  # the reader of a pipe has seen enough
+            sys.stderr.close()
+        except KeyboardInterrupt:
+            console.say("interrupted")
+            return 130
+        except SystemExit as stop:  # tyro has shown help or what is wrong with the usage
+            return int(stop.code or 0)
+        except Exception as error:
+            if "--debug" in arguments:
+                traceback.print_exc()
+            return console.fail(_as_ours(error))
     return 0
+
+
+def _as_ours(error: Exception) -> FourfoldError:
+    """Whatever went wrong as an error with an exit code."""
+    if isinstance(error, FourfoldError):
+        return error
+    if isinstance(error, OSError):
+        return StorageError(f"{error.filename or 'file'}: {error.strerror or error}")
+    return FourfoldError(f"a fault in fourfold, {type(error).__name__}: {error}; --debug shows where")
 
 
 def _run(arguments: Sequence[str], console: Console) -> None:

@@ -1,5 +1,6 @@
 """From a path or arrays to a dataset: which source reads it, how it is split, what is fitted on it."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn.functional import pad
 
-from ..errors import DataError
+from ..errors import DataError, DataWarning
 from ..settings import DataSettings
 from . import frames
 from .content import identified
@@ -117,8 +118,11 @@ def read_inputs(inputs: Inputs, schema: Schema) -> Examples:
     request = Request(schema=schema)
     several = [inputs] if isinstance(inputs, str | Path) or are_arrays(inputs) else inputs
     contents = [read(cast(str | Path | Arrays, each), request) for each in several]
-    parts = [part for content in contents for part in content.splits.values()]
-    return join(parts)
+    for remark in (remark for content in contents for remark in content.remarks):
+        if remark.severity != "note":
+            examples = "; ".join(remark.examples)
+            warnings.warn(f"{remark.count} {remark.what} ({examples}); {remark.mend}", DataWarning, stacklevel=3)
+    return join([part for content in contents for part in content.splits.values()])
 
 
 def are_arrays(inputs: Inputs) -> bool:

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from ..errors import DataError, nearest
 from .dataset import Request
 from .finding import FEW, Finding
-from .frames import Frame, paths_column
+from .frames import CLASSES, Frame, paths_column
 from .places import Place, entries, walk
 from .text_files import SPLITS
 from .text_files import listing as problems
@@ -115,7 +115,7 @@ def keep_readable(listing: Listing, reasons: Mapping[int, str], request: Request
 def _plain_target(frame: Frame, column: str, request: Request) -> str | None:
     """The column beside the path and the fields, if there is just one, or one named as classes are."""
     others = [name for name in frame.columns if name not in (column, *request.fields)]
-    named = [name for name in others if name.lower() in ("label", "class", "target")]
+    named = [name for name in others if name.lower() in CLASSES]
     if len(named) == 1:
         return named[0]
     if len(others) > 1:

@@ -45,7 +45,8 @@ def fit(content: Content, parts: Parts, reading: Reading) -> tuple[Schema, Parts
 
 
 def _fit_table(content: Content, parts: Parts, reading: Reading) -> tuple[dict[str, Any], Parts]:
-    x = sample(parts["train"]).loaded
+    # Arrays may be too large for memory; a table of columns is not, and each of its rows may hold another category.
+    x = parts["train"].loaded if content.columns else sample(parts["train"]).loaded
     columns = content.columns or tuple(map(str, range(x.shape[1])))
     found = fit_columns(x, columns, content.levels, reading.impute)
     figures = {

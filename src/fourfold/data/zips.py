@@ -141,9 +141,7 @@ def _read_directory(path: Path, stream: BinaryIO) -> tuple[int, bytes, int]:
     whole = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, whole - END.size - COMMENT))
     tail = stream.read()
-    at = tail.rfind(b"PK\5\6")
-    if at < 0:
-        raise OSError("no directory at its end")
+    at = _find_end(tail)
     _, disk, _, _, _, length, start, _ = END.unpack_from(tail, at)
     end = whole - len(tail) + at
     before = end - LOCATOR_64.size - END_64.size
@@ -160,6 +158,19 @@ def _read_directory(path: Path, stream: BinaryIO) -> tuple[int, bytes, int]:
         raise OSError("its directory lies beyond its end")
     stream.seek(end - length)
     return end - length, stream.read(length), end - length - start
+
+
+def _find_end(tail: bytes) -> int:
+    """Where the end record is: the last whose comment ends the file, or else the last, with rubbish behind it."""
+    at, found = len(tail), -1
+    while (at := tail.rfind(b"PK\5\6", 0, at)) >= 0:
+        if at + END.size + int.from_bytes(tail[at + END.size - 2 : at + END.size], "little") == len(tail):
+            return at
+        if found < 0 and at + END.size <= len(tail):
+            found = at
+    if found < 0:
+        raise OSError("no directory at its end")
+    return found
 
 
 def _entries(directory: bytes, shift: int) -> Iterator[_Entry]:
