@@ -12,13 +12,23 @@ Each message says what is wrong, where (file, row, step) and how to mend it.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
+
+LONGEST = 1_500  # characters of a message
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class FourfoldError(Exception):
-    """The root: catch it to catch everything that Fourfold raises on purpose."""
+    """The root: catch it to catch everything that Fourfold raises on purpose.
+
+    What a message quotes is shown, never obeyed: by a terminal, or by who has to read it all.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message if len(message) <= LONGEST else f"{message[: LONGEST - 1]}…"))
 
 
 class UsageError(FourfoldError):
@@ -57,6 +67,11 @@ class StorageError(FourfoldError):
 
 class DataWarning(UserWarning):
     """Something about what a model is asked that is worth knowing; the message names file and row."""
+
+
+def printable(text: str) -> str:
+    """Text without characters that a terminal obeys: they become their codes; lines and tabs stay."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -246,18 +246,23 @@ def load(folder: Path, device: str = "auto") -> Model:
     try:
         settings = families.settings_of(description.family)(**description.settings)
         family = families.create(description.example, settings)
-    except (UsageError, DataError) as error:
+        with torch.device("meta"):  # shapes alone, since a description may ask for any size
+            _check(folder / modelfile.WEIGHTS, family.build(torch.Generator()), weights)
+    except ModelError:
+        raise
+    except (UsageError, DataError, RuntimeError) as error:
         raise ModelError(f"{folder / modelfile.DESCRIPTION}: {error}") from error
     networks = family.build(torch.Generator())
-    _fill(folder / modelfile.WEIGHTS, networks, weights)
+    for name, tensor in _tensors(networks):
+        tensor.copy_(weights[name])
     runtime = start(device)
     for network in place(family, networks, runtime).values():
         network.eval().requires_grad_(False)
     return Model(family, networks, description.metrics, description.origin, runtime)
 
 
-def _fill(path: Path, networks: dict[str, nn.Module], weights: dict[str, Tensor]) -> None:
-    """Put the weights into the networks. Raises: ModelError if a name or a shape differs."""
+def _check(path: Path, networks: dict[str, nn.Module], weights: dict[str, Tensor]) -> None:
+    """Raises: ModelError if the weights differ from the networks' in a name or a shape."""
     own = dict(_tensors(networks))
     if own.keys() != weights.keys():
         odd = sorted(own.keys() ^ weights.keys())
@@ -265,7 +270,6 @@ def _fill(path: Path, networks: dict[str, nn.Module], weights: dict[str, Tensor]
     for name, tensor in own.items():
         if tensor.shape != weights[name].shape or tensor.dtype != weights[name].dtype:
             raise ModelError(f"{path}: {name} is {tuple(weights[name].shape)}, the model's is {tuple(tensor.shape)}")
-        tensor.copy_(weights[name])
 
 
 def _tensors(networks: dict[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:

@@ -109,6 +109,8 @@ def _read_description(path: Path) -> Description:
 
 def _read_bytes(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():
+            raise ModelError(f"{path}: no file; copy the model again")
         return path.read_bytes()
     except FileNotFoundError:
         raise ModelError(f"{path.parent}: damaged, it has no {path.name}") from None

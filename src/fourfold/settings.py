@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .errors import UsageError, nearest
 
+LARGEST = 1 << 16  # characters of a file of settings; a run's own has two thousand
+DEEPEST = 8  # mappings and lists in each other
+
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -156,10 +159,19 @@ def read_config(path: Path, settings: type[Settings]) -> dict[str, Any]:
     import yaml  # 20 ms, and most commands read no YAML
 
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise UsageError(f"{path}: more than {LARGEST:,} characters, which no settings need")
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST or isinstance(event, yaml.AliasEvent):
+                raise UsageError(f"{path}: nested deeply, or has an alias (*name); spell out each setting")
+        values = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # numbers too long, brackets too deep
         raise UsageError(f"{path}: not valid YAML ({error})") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UsageError(f"{path}: a mapping of settings is expected, such as 'epochs: 20'")

@@ -247,7 +247,6 @@ def test_names_that_are_the_hub_s() -> None:
     assert not hub.matches("a/hf:b")
 
 
-@pytest.mark.xfail(strict=True, reason="store._key takes the name of an archive in memory for its content")
 def test_data_that_changed_are_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOURFOLD_CACHE", str(tmp_path / "cache"))
     for value in (1, 2):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import FourfoldError
+from ..errors import FourfoldError, printable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,7 +44,7 @@ class Console:
     def say(self, text: str) -> None:
         """A message, on standard error."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, flush=True)
 
     def fail(self, error: FourfoldError) -> int:
         """Tell an error. Returns: its exit code."""
@@ -59,11 +59,12 @@ class Console:
         if self.json:
             print(json.dumps(document, indent=2, ensure_ascii=False))
         else:
-            print("\n".join(lines))
+            print(printable("\n".join(lines)))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
         """A table for people, on standard output: drawn on a terminal, tab-separated in a pipe."""
-        texts = [[_text(value) for value in row] for row in rows]
+        texts = [[printable(_text(value)) for value in row] for row in rows]
+        columns = [printable(column) for column in columns]
         if not sys.stdout.isatty():
             print("\n".join("\t".join(row) for row in [list(columns), *texts]))
             return

@@ -167,5 +167,6 @@ def source_name(data: str | Path | Arrays) -> str:
     """How a run remembers where its data were: an absolute path, a sample's name, or "arrays"."""
     if not isinstance(data, str | Path):
         return "arrays"
-    path = Path(data).expanduser()
-    return str(path.resolve()) if path.exists() and not hub.matches(data) else str(data)
+    prefix = hub.PREFIX if hub.matches(data) else ""
+    path = Path(str(data).removeprefix(prefix)).expanduser()
+    return f"{prefix}{path.resolve()}" if path.exists() else str(data)

@@ -24,7 +24,8 @@ from numpy.lib import format as npy
 
 from ..errors import DataError, UsageError, nearest
 from .mapped import LARGE, Mapped
-from .places import Place, entries
+from .places import Place, entries, size_of
+from .zips import too_large
 
 IDX_SUFFIX = re.compile(r".*[-.]idx\d-ubyte(\.gz)?", re.IGNORECASE)
 IDX_NAME = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx\d-ubyte(\.gz)?", re.IGNORECASE)
@@ -111,7 +112,15 @@ def _read_idx(path: Place) -> np.ndarray:
         if zeros or type_ != 8 or not dimensions:
             raise DataError(f"{path}: not an IDX file of bytes, which begins with 0 0 8 and the number of sizes")
         shape = struct.unpack(f">{dimensions}I", stream.read(4 * dimensions))
+        if packed:
+            _judge(str(path), size_of(path), math.prod(shape))
         return _read_values(stream, shape, np.dtype(np.uint8), str(path))
+
+
+def _judge(name: str, packed: int, size: int) -> None:
+    """Raises: DataError if so many bytes are packed into so few that they mean harm."""
+    if too_large(packed, size):
+        raise DataError(f"{name}: promises {size:,} bytes, unpacked from {packed:,}; if you trust it, save it as .npy")
 
 
 def _read_npz(path: Place, keys: str | None) -> dict[str, Part]:
@@ -119,7 +128,9 @@ def _read_npz(path: Place, keys: str | None) -> dict[str, Part]:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
 
         def member(name: str) -> np.ndarray:
-            with archive.open(f"{name}.npy") as stream:
+            info = archive.getinfo(f"{name}.npy")
+            _judge(f"{path}:{name}", info.compress_size, info.file_size)
+            with archive.open(info) as stream:
                 return _read_npy(stream, f"{path}:{name}")
 
         return _by_name(str(path), ":", names, member, keys)
@@ -175,10 +186,9 @@ def _read_npy(stream: IO[bytes], name: str) -> np.ndarray:
 
 def _npy_header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = npy.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
+    if version != (1, 0):  # the others are for headers that only named fields can need
         raise DataError(f"{name}: an array with named fields; plain numbers are read")
-    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read_header(stream)
+    shape, fortran, dtype = npy.read_array_header_1_0(stream)
     if dtype.kind not in "biufUS":
         raise DataError(f"{name}: its values are of type {dtype}; numbers are read, never objects")
     return shape, fortran, dtype

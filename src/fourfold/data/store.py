@@ -165,10 +165,15 @@ def _writable(root: Path) -> bool:
 def _key(root: Path, files: Sequence[Place], recipe: Facts) -> str:
     """A name for the content of the files, in their order, and the recipe."""
     digest = hashlib.blake2b(json.dumps([FORMAT, recipe], sort_keys=True).encode(), digest_size=20)
-    packed = {id(file.archive): file.archive.path for file in files if isinstance(file, Zipped)}
+    archives = {id(file.archive): file.archive for file in files if isinstance(file, Zipped)}
+    packed = {key: archive.path for key, archive in archives.items() if archive.path.is_file()}
     loose = [file for file in files if isinstance(file, Path)]
     digest.update(_contents(root, [*packed.values(), *loose]))
-    digest.update("\0".join(file.inside for file in files if isinstance(file, Zipped)).encode())
+    for file in files:
+        if isinstance(file, Zipped):
+            digest.update(f"{file.inside}\0".encode())
+            if id(file.archive) not in packed:  # in memory
+                digest.update(hashlib.blake2b(file.read_bytes(), digest_size=20).digest())
     return digest.hexdigest()
 
 
