@@ -21,7 +21,7 @@ print(f"\n{test['accuracy']:.2%} of {test['count']:,} digits that it never saw a
 
 assert model.dataset is not None
 assert model.dataset.test is not None
-unseen = model.dataset.test.x.numpy()
+unseen = model.dataset.test.loaded.numpy()
 pictures = unseen[:: len(unseen) // SHOWN][:SHOWN]
 for lines in zip(*(draw(picture[0]) for picture in pictures), strict=True):
     print("  ".join(lines))

@@ -33,7 +33,7 @@ def arrays() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 
     train = read(sample_path("mnist"), Request()).splits["train"]
     assert train.y is not None
-    return train.x[:300, 0].numpy(), train.y[:300].numpy()
+    return train.loaded[:300, 0].numpy(), train.y[:300].numpy()
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from typing import Any
 from . import __version__, data, families, model
 from .data import Arrays
 from .data.audit import brief
+from .data.audit.duplicates import require_apart
+from .data.audit.findings import require_classes
 from .data.dataset import Dataset
-from .data.duplicates import require_apart
 from .data.feed import feed
-from .data.findings import require_classes
 from .engine.evaluate import evaluate
 from .engine.history import History
 from .engine.loop import Outcome, Trainer, Watcher

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .data.dataset import Dataset
 from .data.finding import Finding
-from .data.pictures import write_grid
+from .data.formats.pictures import write_grid
 from .engine.history import Record
 from .errors import StorageError, UsageError
 from .settings import Settings

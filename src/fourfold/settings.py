@@ -48,10 +48,10 @@ class Reading(BaseModel):
     )
     impute: Literal["none", "median", "mean"] = Field(
         "none",
-        description="What stands for missing values: train's median or mean, or its commonest category; series are filled between neighbours.",
+        description="What stands for missing values: train's figures (commonest category); in series their neighbours.",
     )
     vocabulary: Literal["bpe", "characters"] = Field("bpe", description="What a text is cut into.")
-    vocabulary_size: int = Field(8000, ge=300, le=200_000, description="Pieces in a bpe vocabulary, at most.")
+    vocabulary_size: int = Field(8000, ge=300, le=200_000, description="Pieces in a vocabulary, at most.")
     longest: int = Field(512, ge=1, description="Pieces of a text that are read; the rest is cut off.")
     rate: int | None = Field(
         None, ge=1000, le=192_000, description="Samples a second that sounds are brought to; the commonest of train."

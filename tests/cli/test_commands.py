@@ -53,7 +53,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
     train = read(sample_path("mnist"), Request()).splits["train"]
     assert train.y is not None
-    x, y = train.x[:, 0].numpy(), train.y.numpy()
+    x, y = train.loaded[:, 0].numpy(), train.y.numpy()
     np.savez(folder / "digits.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:300], y_test=y[200:300])
     for i in range(3):
         Image.fromarray(x[i]).save(folder / f"{i}.png")

@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fourfold.data.places import Place, place
+from fourfold.data.formats.places import Place, place
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import pytest
 
 from fourfold import data, model
 from fourfold.data.dataset import Request
-from fourfold.data.places import place
+from fourfold.data.formats.places import place
 from fourfold.data.sources import sounds
 from fourfold.errors import FourfoldError
 from fourfold.families.cnn.settings import CnnSettings

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.data.dataset import Content, Request
-from fourfold.data.frames import load_all
+from fourfold.data.formats.frames import load_all
 from fourfold.data.schema import Schema
 from fourfold.data.sources.tables import from_frames
 from fourfold.errors import DataError

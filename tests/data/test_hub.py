@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from fourfold.data.dataset import Examples, Request
-from fourfold.data.frames import Frame, kind_of
-from fourfold.data.places import Zipped, read_bytes
+from fourfold.data.formats.frames import Frame, kind_of
+from fourfold.data.formats.places import Zipped, read_bytes
 from fourfold.data.schema import Schema
 from fourfold.data.sources import hub, images, tables
 from fourfold.data.store import LEAST

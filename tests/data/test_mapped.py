@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold import data
-from fourfold.data import array_files, feed
+from fourfold.data import feed
 from fourfold.data.content import sample
 from fourfold.data.dataset import Dataset, Request
+from fourfold.data.formats import array_files
 from fourfold.data.mapped import Mapped, Numbered, read_array
 from fourfold.data.order import batches
 from fourfold.errors import DataError

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold import data
+from fourfold.data.audit.findings import require_classes
 from fourfold.data.dataset import Content, Dataset, Examples
 from fourfold.data.feed import Resident, in_order
-from fourfold.data.findings import require_classes
 from fourfold.data.fitting import moments
 from fourfold.data.samples import SAMPLES
 from fourfold.data.schema import Schema

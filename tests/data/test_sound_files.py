@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile  # type: ignore[import-untyped]
+import soundfile
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from fourfold.data import frames
 from fourfold.data.content import digests
 from fourfold.data.dataset import Content, Examples, Request
-from fourfold.data.logmel import frame_count, log_mel
-from fourfold.data.places import place
+from fourfold.data.formats import frames
+from fourfold.data.formats.logmel import frame_count, log_mel
+from fourfold.data.formats.places import place
+from fourfold.data.formats.sounds import decode
 from fourfold.data.schema import Schema
-from fourfold.data.sounds import decode
 from fourfold.data.sources import sounds
 from fourfold.data.sources.sounds import from_frames, matches, read
 from fourfold.errors import DataError

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.data.dataset import Content, Examples, Request
-from fourfold.data.frames import load_all
+from fourfold.data.formats.frames import load_all
 from fourfold.data.sources import tabled_series
 from fourfold.data.sources.series import read as read_ts
 from fourfold.data.sources.tabled_series import from_frames, matches

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.data.dataset import Content, Request
-from fourfold.data.frames import is_frame, load_all
+from fourfold.data.formats.frames import is_frame, load_all
 from fourfold.data.schema import Schema
 from fourfold.data.sources.tables import from_frames
 from fourfold.errors import DataError

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourfold.data.dataset import Content, Request
-from fourfold.data.frames import Frame, load_all
-from fourfold.data.places import place
+from fourfold.data.formats.frames import Frame, load_all
+from fourfold.data.formats.places import place
 from fourfold.data.schema import Schema
 from fourfold.data.sources import texts
 from fourfold.data.sources.texts import from_frames, matches, read

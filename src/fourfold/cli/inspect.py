@@ -67,7 +67,7 @@ def _preview(dataset: "Dataset", augment: str, seed: int, path: Path) -> None:
 
     from ..data.augment import Augmentation, asked
     from ..data.feed import feed
-    from ..data.pictures import write_grid
+    from ..data.formats.pictures import write_grid
 
     if dataset.schema.kind != "image":
         raise UsageError("--augment: a preview is drawn of pictures, and these data hold none; leave it out")

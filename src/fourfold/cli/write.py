@@ -47,7 +47,7 @@ def write_pictures(pictures: "np.ndarray[Any, Any]", path: Path, columns: int | 
     """Write pictures (n, channels, height, width) in [0, 1] as an array (.npy) or as one grid (.png)."""
     import numpy as np
 
-    from ..data.pictures import write_grid
+    from ..data.formats.pictures import write_grid
 
     if path.suffix.lower() == ".npy":
         np.save(path, pictures, allow_pickle=False)

@@ -13,24 +13,23 @@ from torch.nn.functional import pad
 
 from ..errors import DataError, DataWarning
 from ..settings import DataSettings
-from . import frames
 from .content import identified
 from .dataset import Content, Dataset, Examples, Request
 from .fitting import fingerprint, fit
-from .places import Place, place
+from .formats import frames
+from .formats.places import Place, place
 from .progress import Progress, untold
 from .samples import SAMPLES, sample_path
 from .schema import Kind, Schema, as_floats
-from .sources import arrays, hub, images, series, tabled_series, tables, texts
-from .sources import sounds as sound_source
+from .sources import arrays, hub, images, series, sounds, tabled_series, tables, texts
 from .split import fields, split
 from .vocabulary import Vocabulary, encode_parts
 
 # Files tell by their names who reads them: the first that matches. The rows of a table may be anything.
-SOURCES: tuple[ModuleType, ...] = (arrays, series, images, sound_source, texts, tabled_series)
+SOURCES: tuple[ModuleType, ...] = (arrays, series, images, sounds, texts, tabled_series)
 FRAMES: dict[Kind, ModuleType] = {
     "image": images,
-    "sound": sound_source,
+    "sound": sounds,
     "series": tabled_series,
     "text": texts,
     "table": tables,
@@ -92,7 +91,7 @@ def read(data: str | Path | Arrays, request: Request) -> Content:
 
 def _read(path: Place, request: Request) -> Content:
     matching = [source for source in SOURCES if source.matches(path, request)]
-    if images in matching and sound_source in matching and request.kind == "auto":
+    if images in matching and sounds in matching and request.kind == "auto":
         raise DataError(f"{path}: holds pictures and sounds; tell which of them to read with --kind image or sound")
     loaded = {} if matching == [tabled_series] else frames.load_all(path)  # there each table is an example
     kind = frames.kind_of(loaded["train"], request) if loaded else None

@@ -16,8 +16,8 @@ from ..runtime import generator
 from ..settings import DataSettings
 from .content import digests
 from .dataset import Content, Examples
+from .formats.text_files import SPLITS
 from .mapped import Mapped
-from .text_files import SPLITS
 from .timeline import cut_by_time, periods
 
 ORDER = ("train", "validation", "test")

@@ -10,11 +10,11 @@ import polars as pl
 from ..errors import DataError
 from ..settings import Reading
 from .finding import FEW, natural
-from .frames import Frame
+from .formats.frames import Frame
+from .formats.places import Place
+from .formats.times import names_time, times
 from .gaps import ticks, word
-from .places import Place
 from .timeline import fill, runs
-from .times import names_time, times
 
 HIGHEST = float(np.finfo(np.float32).max)
 

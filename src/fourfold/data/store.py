@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from ..errors import StorageError, UsageError
 from ..storage import new_folder, write_file
-from .places import Place, Zipped
+from .formats.places import Place, Zipped
 from .progress import Progress
 
 T = TypeVar("T")

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from ...errors import DataError, nearest
 from ..dataset import Content, Examples, Request
-from ..files import Listing, keep_readable
 from ..finding import Finding
+from ..formats.files import Listing, keep_readable
+from ..formats.places import Place
 from ..mapped import Mapped
-from ..places import Place
 from ..schema import Kind
 
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
-from .. import array_files
-from ..array_files import Part, damage
 from ..dataset import Content, Examples, Request
+from ..formats import array_files
+from ..formats.array_files import Part, damage
+from ..formats.pictures import recolour
+from ..formats.places import Place
 from ..mapped import Mapped, Numbered
-from ..pictures import recolour
-from ..places import Place
 from ..schema import Kind
 from . import classify, known_classes
 

@@ -24,10 +24,10 @@ import polars as pl
 from ...errors import DataError
 from ..dataset import Request
 from ..finding import FEW, Finding
-from ..frames import FILES, Frame
-from ..places import Archive, Zipped
+from ..formats.frames import FILES, Frame
+from ..formats.places import Archive, Zipped
+from ..formats.text_files import SPLITS
 from ..progress import untold
-from ..text_files import SPLITS
 
 PREFIX = "hf:"
 NAME = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(/(?P<config>[^/]+))?")  # a bare one may be a format of the library

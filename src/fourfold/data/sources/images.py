@@ -11,12 +11,12 @@ from numpy.lib.format import open_memmap
 
 from ..content import digests as contents
 from ..dataset import Content, Examples, Request
-from ..files import Listing, any_below, find, listed
 from ..finding import Finding
-from ..frames import Frame
+from ..formats.files import Listing, any_below, find, listed
+from ..formats.frames import Frame
+from ..formats.pictures import SUFFIXES, decode_all
+from ..formats.places import Place
 from ..mapped import read_array
-from ..pictures import SUFFIXES, decode_all
-from ..places import Place
 from ..store import Facts, stored
 from . import Decoded, as_content, check_kind, wanted
 

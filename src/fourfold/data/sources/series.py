@@ -20,8 +20,8 @@ import numpy as np
 
 from ...errors import DataError
 from ..dataset import Content, Examples, Request
-from ..places import Place, entries
-from ..text_files import read_text
+from ..formats.places import Place, entries
+from ..formats.text_files import read_text
 from ..timeline import fill, filled_finding, stack
 from . import check_kind, classify, known_classes
 

@@ -11,12 +11,12 @@ from numpy.lib.format import open_memmap
 from ...errors import DataError
 from ..content import digests as contents
 from ..dataset import Content, Examples, Request
-from ..files import Listing, any_below, find, listed
 from ..finding import Finding
-from ..frames import Frame
+from ..formats.files import Listing, any_below, find, listed
+from ..formats.frames import Frame
+from ..formats.places import Place
+from ..formats.sounds import SUFFIXES, commonest_rate, spectra
 from ..mapped import read_array
-from ..places import Place
-from ..sounds import SUFFIXES, commonest_rate, spectra
 from ..store import Facts, stored
 from . import Decoded, as_content, check_kind, wanted
 

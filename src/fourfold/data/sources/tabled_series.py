@@ -13,13 +13,13 @@ from dataclasses import replace
 
 from ...errors import DataError
 from ..dataset import Content, Examples, Request
-from ..files import Listing, any_below, find, keep_readable
 from ..finding import Finding
-from ..frames import Frame, is_frame, load
+from ..formats.files import Listing, any_below, find, keep_readable
+from ..formats.frames import Frame, is_frame, load
+from ..formats.places import Place, entries
+from ..formats.text_files import SPLITS, listing
 from ..gaps import gap_findings, overlap_findings
-from ..places import Place, entries
 from ..steps import Columns, Series, plain_time, series
-from ..text_files import SPLITS, listing
 from ..timeline import filled_finding, stack
 from . import check_kind, classify, known_classes
 

@@ -19,9 +19,9 @@ import torch
 from ...errors import DataError
 from ..dataset import Content, Examples, Request
 from ..finding import FEW, Finding
-from ..frames import CLASSES, MOST_CLASSES, Frame
+from ..formats.frames import CLASSES, MOST_CLASSES, Frame
+from ..formats.text_files import listing
 from ..schema import Schema
-from ..text_files import listing
 from . import check_kind, classify, known_classes
 
 MOST_LEVELS = 100  # of a category, and fewer than half as many as there are rows

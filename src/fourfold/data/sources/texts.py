@@ -14,11 +14,11 @@ from torch import Tensor
 
 from ...errors import DataError
 from ..dataset import Content, Examples, Request
-from ..files import any_below, find, keep_readable
 from ..finding import FEW, Finding
-from ..frames import CLASSES, Frame, is_frame
-from ..places import Place, entries, read_bytes, size_of
-from ..text_files import encoding_of
+from ..formats.files import any_below, find, keep_readable
+from ..formats.frames import CLASSES, Frame, is_frame
+from ..formats.places import Place, entries, read_bytes, size_of
+from ..formats.text_files import encoding_of
 from . import check_kind, classify, known_classes, wanted
 
 SUFFIXES = {".txt"}
