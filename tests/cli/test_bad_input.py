@@ -77,6 +77,79 @@ def something_else(here: Path) -> str:
     return "cnn"
 
 
+def unsorted_times(here: Path) -> str:
+    (here / "data.csv").write_text("date,x\n2024-01-01,1\n2024-01-02,2\n2024-01-05,3\n2024-01-04,4\n" + DAYS)
+    return "rnn"
+
+
+def repeated_times(here: Path) -> str:
+    (here / "data.csv").write_text("id,date,x,kind\n1,2024-01-01,1,a\n1,2024-01-01,2,a\n2,2024-01-05,3,b\n")
+    return "rnn --id id --time date"
+
+
+DAYS = "".join(f"2024-02-{day:02},{day}\n" for day in range(1, 20))
+
+
+def missing_step(here: Path) -> str:
+    (here / "data.csv").write_text("date,x\n2024-01-01,1\n2024-01-02,\n2024-01-05,3\n" + DAYS)
+    return "rnn"
+
+
+def empty_series(here: Path) -> str:
+    (here / "data.ts").write_text("@univariate true\n@classLabel true a b\n@data\n1,2:a\n:b\n")
+    return "rnn"
+
+
+def empty_text(here: Path) -> str:
+    rows = [f"a review of a film that is {n} hours long,{'good' if n % 2 else 'bad'}" for n in range(20)]
+    (here / "data.csv").write_text("\n".join(["review,label", *rows[:3], '" ",bad', *rows[3:]]))
+    return "rnn"
+
+
+def silent_sound(here: Path) -> str:
+    for name in "ab":
+        (here / "data" / name).mkdir(parents=True)
+        (here / "data" / name / "1.wav").write_bytes(b"RIFF")
+    return "rnn"
+
+
+def class_without_train(here: Path) -> str:
+    for part, classes in (("train", "ab"), ("test", "abc")):
+        pictures(here / "data" / part, classes)
+    return "cnn"
+
+
+def leak(here: Path) -> str:
+    pictures(here / "data" / "train", "ab")
+    pictures(here / "data" / "test", "ab")
+    return "cnn"
+
+
+def repeated_header(here: Path) -> str:
+    (here / "data.csv").write_text("a,b\n1,2\n3,4\na,b\n5,6\n")
+    return "autoencoder"
+
+
+def identifiers(here: Path) -> str:
+    (here / "data.csv").write_text("id,b\n9007199254740993,2\n9007199254740995,4\n")
+    return "autoencoder"
+
+
+def mixed_decimals(here: Path) -> str:
+    (here / "data.csv").write_text("a;b\n1,5;2.5\n3,25;4.5\n")
+    return "autoencoder"
+
+
+def open_quote(here: Path) -> str:
+    (here / "data.csv").write_text('a,b\n1,2\n"3,4\n5,6\n')
+    return "autoencoder"
+
+
+def not_a_zip(here: Path) -> str:
+    (here / "data.zip").write_text("no archive")
+    return "cnn"
+
+
 CASES: list[tuple[Callable[[Path], str], list[str]]] = [
     (text_named_png, ["data/a/9.png", "remove or replace"]),
     (uneven_idx, ["train-labels-idx1-ubyte.gz", "4 labels", "5 examples", "train-images-idx3-ubyte.gz"]),
@@ -85,6 +158,19 @@ CASES: list[tuple[Callable[[Path], str], list[str]]] = [
     (one_class, ["one class only, 'a'", "two or more"]),
     (different_sizes, ["data/b/large.png", "20 x 14", "--size N"]),
     (nan_in_a_table, ["data.csv, row 3, column 'b'", "fill these cells, remove their rows"]),
+    (unsorted_times, ["data.csv, row 5", "2024-01-04", "--sort"]),
+    (repeated_times, ["data.csv, row 3", "the same date as in row 2", "keep one"]),
+    (missing_step, ["data.csv, row 3, column 'x'", "--impute"]),
+    (empty_series, ["data.ts, row 5", "zero length"]),
+    (empty_text, ["data.csv, row 5, column 'review'", "no text"]),
+    (silent_sound, ["data/a/1.wav: ", "remove or replace"]),
+    (class_without_train, ["data/test/c/0.png: unknown class 'c'"]),
+    (leak, ["examples of test", "train", "--allow duplicates"]),
+    (repeated_header, ["data.csv, row 4", "the header once more"]),
+    (identifiers, ["data.csv: column 'id' holds identifiers", "--group"]),
+    (mixed_decimals, ["data.csv: decimal commas in column 'a', points in 'b'"]),
+    (open_quote, ["data.csv, row 3", "is a quote open?"]),
+    (not_a_zip, ["data.zip: cannot be read as a zip archive"]),
     (empty, ["data: an empty folder"]),
     (something_else, ["data.docx", "no kind of data that is known here"]),
 ]
@@ -99,9 +185,9 @@ def test_bad_data_are_named_with_the_mend(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    family = make(Path())
+    family, *options = make(Path()).split()
     (data,) = Path().iterdir()
-    assert main(["train", family, str(data)]) == 3
+    assert main(["train", family, str(data), *options]) == 3
     spoken = capsys.readouterr()
     assert spoken.out == ""
     for message in messages:

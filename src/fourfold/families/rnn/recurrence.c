@@ -1,0 +1,191 @@
+/* The loops over time of `recurrence.py`, forward and backward, for a CPU: what its operators do, without their overhead.
+
+   Shapes: n examples, t steps, h hidden units, g gates times h; every array is whole and row-major. A few examples
+   (a block) go through all of time before the next ones do, so that their states stay in the nearest cache, and the
+   weights are copied once into panels as wide as two registers, in the order in which the products read them.
+
+   Plain C with GCC's vectors, which Clang knows too. It is compiled without -ffast-math: that assumes that no number
+   is infinite or NaN, by which a training that diverges is told, and GCC would have it flush the denormal numbers of
+   the whole process to zero. Sums run over independent columns, so that vectors need no reordering. */
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A tile of the product is ROWS examples by two registers of LANES columns: half the registers there are. */
+#if defined(__AVX512F__)
+enum { LANES = 16, ROWS = 8 };
+#elif defined(__AVX__)
+enum { LANES = 8, ROWS = 4 };
+#elif defined(__aarch64__)
+enum { LANES = 4, ROWS = 8 };
+#else
+enum { LANES = 4, ROWS = 4 };
+#endif
+enum { WIDTH = 2 * LANES, MOST_ROWS = 16 };
+typedef float vector __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+enum kind { RELU, TANH, GRU, LSTM };
+static const long GATES[] = {1, 1, 3, 4};
+
+/* One call; `native.py` has the same fields in the same order. Forward fills gates, states and memory; backward reads
+   them and fills d_gates and d_memory. A null memory is not kept; with every = 0 states and d_states are (n, h), of
+   the last step alone (backward wants all states all the same). Simple cells keep their states in `gates`. */
+struct job {
+    int64_t kind, backward, every, n, t, h, threads;
+    const int64_t *lengths; /* (n) or null */
+    const float *u;         /* (g, h) */
+    const float *bias;      /* GRU: (h), what the candidate's product with the state gets added */
+    float *gates;           /* (n, t, g): forward, in: W x + b; out: the gates' values */
+    float *memory;          /* (n, t, h): GRU: the candidate's product with the state; LSTM: its cells */
+    float *states;          /* (n, t, h) or (n, h) */
+    const float *d_states;  /* the same */
+    float *d_gates;         /* (n, t, g): with respect to W x + b */
+    float *d_memory;        /* GRU: (n, t, h): with respect to `memory` */
+    /* OpenMP's entry, torch's own, so that no second set of threads competes with its; null: one thread. */
+    void (*parallel)(void (*)(void *), void *, unsigned, unsigned);
+};
+
+struct work {
+    const struct job *job;
+    float *panels;
+    long block, next, failed; /* examples at a time; the first that nobody has taken; no memory */
+};
+
+static long padded(long columns) { return (columns + WIDTH - 1) / WIDTH * WIDTH; }
+
+/* Element (k, j) of a matrix stands at from[k * down + j * across]. Panels: (columns / WIDTH, inner, WIDTH). */
+static void pack(const float *from, long inner, long columns, long down, long across, float *to)
+{
+    for (long first = 0; first < columns; first += WIDTH)
+        for (long k = 0; k < inner; k++)
+            for (long j = first; j < first + WIDTH; j++)
+                *to++ = j < columns ? from[k * down + j * across] : 0;
+}
+
+static inline void tile(long inner, const float *a, const float *panel, float *out, long wide)
+{
+    vector sum[ROWS][2] = {0};
+    for (long k = 0; k < inner; k++) {
+        const vector left = *(const vector *)(panel + k * WIDTH), right = *(const vector *)(panel + k * WIDTH + LANES);
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; r++) {
+            sum[r][0] += a[r * inner + k] * left;
+            sum[r][1] += a[r * inner + k] * right;
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; r++) {
+        *(vector *)(out + r * wide) = sum[r][0];
+        *(vector *)(out + r * wide + LANES) = sum[r][1];
+    }
+}
+
+/* out (rows, padded columns) = a (rows, inner) times the panels; rows are rounded up to whole tiles. */
+static void product(long rows, long inner, long columns, const float *a, const float *panels, float *out)
+{
+    const long wide = padded(columns);
+    for (long first = 0; first < columns; first += WIDTH, panels += inner * WIDTH)
+        for (long r = 0; r < rows; r += ROWS)
+            tile(inner, a + r * inner, panels, out + r * wide + first, wide);
+}
+
+/* e^x to about 1e-7 between the largest and the smallest normal number, and their powers beyond; NaN stays NaN.
+   Moshier's Cephes, expf; the whole part is rounded by a number that leaves no bits behind the point. */
+static inline float power(float x)
+{
+    const float shift = 12582912.0f; /* 1.5 * 2^23 */
+    x = x > 88.0f ? 88.0f : x;
+    x = x < -87.0f ? -87.0f : x;
+    const float shifted = x * 1.44269504088896341f + shift, whole = shifted - shift;
+    const float r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    uint32_t bits;
+    memcpy(&bits, &shifted, 4);
+    bits = (bits - 0x4b400000u + 127u) << 23;
+    float scale;
+    memcpy(&scale, &bits, 4);
+    return (p * r * r + r + 1.0f) * scale;
+}
+
+static inline float sigmoid(float x) { return 1.0f / (1.0f + power(-x)); }
+
+/* Moshier's Cephes, tanhf: a polynomial near 0, where 1 - 2 / (e^2x + 1) would cancel. */
+static inline float tangent(float x)
+{
+    const float size = fabsf(x), z = x * x;
+    float p = -5.70498872745e-3f;
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    const float near = p * z * x + x, far = copysignf(1.0f - 2.0f / (power(2.0f * size) + 1.0f), x);
+    return size < 0.625f ? near : far;
+}
+
+/* Forward, one example, one step: g its gates, s their products with the state, h its state, c its cells (LSTM),
+   m what is kept of it. */
+static void simple_step(long units, int relu, float *restrict g, const float *restrict s, float *restrict h)
+{
+    if (relu)
+        for (long j = 0; j < units; j++)
+            h[j] = g[j] = 0 > g[j] + s[j] ? 0 : g[j] + s[j]; /* NaN stays NaN */
+    else
+        for (long j = 0; j < units; j++)
+            h[j] = g[j] = tangent(g[j] + s[j]);
+}
+
+static void gru_step(long units, float *restrict g, const float *restrict s, const float *restrict bias,
+                     float *restrict h, float *restrict m)
+{
+    for (long j = 0; j < units; j++) {
+        const float reset = sigmoid(g[j] + s[j]), keep = sigmoid(g[units + j] + s[units + j]);
+        m[j] = s[2 * units + j] + bias[j];
+        const float candidate = tangent(g[2 * units + j] + reset * m[j]);
+        g[j] = reset, g[units + j] = keep, g[2 * units + j] = candidate;
+        h[j] = candidate + keep * (h[j] - candidate);
+    }
+}
+
+static void lstm_step(long units, float *restrict g, const float *restrict s, float *restrict h, float *restrict c)
+{
+    for (long j = 0; j < units; j++) {
+        const float in = sigmoid(g[j] + s[j]), forget = sigmoid(g[units + j] + s[units + j]);
+        const float new = tangent(g[2 * units + j] + s[2 * units + j]), out = sigmoid(g[3 * units + j] + s[3 * units + j]);
+        g[j] = in, g[units + j] = forget, g[2 * units + j] = new, g[3 * units + j] = out;
+        c[j] = forget * c[j] + in * new;
+        h[j] = out * tangent(c[j]);
+    }
+}
+
+static void forward(const struct work *work, long first, long rows, float *scratch)
+{
+    const struct job *job = work->job;
+    const long t = job->t, h = job->h, g = GATES[job->kind] * h, wide = padded(g);
+    float *state = scratch, *memory = state + MOST_ROWS * h, *sum = memory + MOST_ROWS * h;
+    for (long step = 0; step < t; step++) {
+        if (step)
+            product(rows, h, g, state, work->panels, sum);
+        for (long r = 0; r < rows; r++) {
+            const long example = first + r, place = example * t + step;
+            float *own = state + r * h, *kept = memory + r * h, *gates = job->gates + place * g;
+            const int running = !job->lengths || step < job->lengths[example];
+            if (running && job->kind == GRU)
+                gru_step(h, gates, sum + r * wide, job->bias, own, kept);
+            else if (running && job->kind == LSTM)
+                lstm_step(h, gates, sum + r * wide, own, kept);
+            else if (running)
+                simple_step(h, job->kind == RELU, gates, sum + r * wide, own);
+            if (job->memory)
+                memcpy(job->memory + place * h, kept, h * sizeof(float));
+            if (job->every || step == t - 1)
+                memcpy(job->states + (job->every ? place : example) * h, own, h * sizeof(float));
+        }
+    }
+}
