@@ -195,3 +195,51 @@ def test_augmentations_are_shown(run: Any) -> None:
         assert grid.size == (8 * 56 + 7 * 2, 8 * 56 + 7 * 2)
     assert run("mnist", "--augment", "jitter").code == 2
     assert run("vowels", "--augment", "default").code == 2
+
+
+def cards(folder: Path, count: int) -> Path:
+    for number in range(count):
+        (folder / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (12, 12), number).save(folder / "ab"[number % 2] / f"{number}.png")
+    return folder
+
+
+def test_much_to_read_is_told_and_all_can_be_silenced(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fourfold.report.progress.MANY", 3)
+    cards(tmp_path / "cards", 20)
+    assert "reading 20 pictures" in run("cards").err
+    assert run("cards", "--quiet").err == ""
+
+
+def test_every_training_begins_with_a_glance_at_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cards(tmp_path / "cards", 12)
+    Image.new("L", (12, 12), 0).save("cards/b/again.png")  # as a/0.png
+    assert cli.main(["train", "cnn", "cards", "--epochs", "1", "--out", "run", "--validation", "0"]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "warning: 2 classes with fewer than 10 examples in train" in told
+    found = json.loads(Path("run/audit.json").read_text())
+    assert {"small-classes", "repeats", "conflicts"} >= {finding["name"] for finding in found} >= {"small-classes"}
+
+
+def test_what_is_missing_is_shown_where_training_refuses(run: Any, tmp_path: Path) -> None:
+    rows = "".join(f"{n},{'' if n == 3 else n / 7},{'ab'[n % 2]}\n" for n in range(40))
+    (tmp_path / "t.csv").write_text(f"x,y,label\n{rows}")
+    spoken = run("t.csv", "--json")
+    assert spoken.code == 3
+    [missing] = [finding for finding in spoken.json["findings"] if finding["name"] == "missing"]
+    assert (missing["severity"], missing["count"], missing["examples"]) == ("fatal", 1, ["y: 1"])
+    spoken = run("t.csv", "--json", "--impute", "median")
+    assert spoken.code == 0
+    assert "missing" in [finding["name"] for finding in spoken.json["findings"]]
+
+
+def test_texts_and_sounds_are_shown_on_the_page(run: Any, tmp_path: Path) -> None:
+    rows = [f"a film of {n} hours in the rain,{['no', 'yes'][n % 2]}" for n in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows, *(f"{row.upper()}" for row in rows[:30])]))
+    assert run("t.csv", "--html", "page.html", "--vocabulary", "characters").code == 0
+    assert "<blockquote>" in Path("page.html").read_text(encoding="utf-8")

@@ -123,6 +123,18 @@ def test_a_sample_is_evenly_spaced(tmp_path: Path, small_is_large: None) -> None
     assert sample(part, 16 * 11).loaded[:, 0].tolist() == [4 * (i * 999 // 10) for i in range(11)]
 
 
+def test_idx_files_stay_in_their_file(tmp_path: Path, small_is_large: None) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (60, 8, 9), dtype=np.uint8)
+    head = bytes((0, 0, 8, 3)) + b"".join(size.to_bytes(4, "big") for size in x.shape)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(head + x.tobytes())
+    part = data.read(tmp_path, Request()).splits["train"]
+    assert isinstance(part.x, Mapped)
+    assert (part.loaded[:, 0].numpy() == x).all()
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(head + x.tobytes() + b"?")
+    with pytest.raises(DataError, match="promises 4,320 bytes of values but there are 4,321"):
+        data.read(tmp_path, Request())
+
+
 def test_bad_rows_in_a_file_are_named_where_they_are_looked_at(tmp_path: Path, small_is_large: None) -> None:
     x = np.ones((1000, 4), dtype=np.float32)
     x[0, 2] = np.nan

@@ -100,11 +100,13 @@ def _read_idx_folder(path: Place) -> dict[str, Part]:
             parts[split] = Part(_read_idx(images), str(images))
         if labels is not None:
             with damage(labels):
-                parts[split] = replace(parts[split], y=_read_idx(labels), y_name=str(labels))
+                y = _read_idx(labels)
+                assert not isinstance(y, Mapped)  # a gigabyte of labels is none
+                parts[split] = replace(parts[split], y=y, y_name=str(labels))
     return parts if "train" in parts else {"train": parts["test"]}
 
 
-def _read_idx(path: Place) -> np.ndarray:
+def _read_idx(path: Place) -> np.ndarray | Mapped:
     """IDX: two zero bytes, the values' type, the number of sizes, each big-endian uint32, the values."""
     packed = path.suffix.lower() == ".gz"
     with path.open("rb") as raw, gzip.open(raw) if packed else raw as stream:
@@ -114,6 +116,8 @@ def _read_idx(path: Place) -> np.ndarray:
         shape = struct.unpack(f">{dimensions}I", stream.read(4 * dimensions))
         if packed:
             _judge(str(path), size_of(path), math.prod(shape))
+        elif math.prod(shape) > LARGE and isinstance(path, Path):
+            return _mapped(path, stream.tell(), np.dtype(np.uint8), shape)
         return _read_values(stream, shape, np.dtype(np.uint8), str(path))
 
 
@@ -167,15 +171,20 @@ def _spelt(keys: str | None, where: str, names: Sequence[str]) -> dict[str, str]
     return called
 
 
+def _mapped(path: Path, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Mapped:
+    """The values of a file that begin at `offset`, which must be all that follows."""
+    size, real = math.prod(shape) * dtype.itemsize, path.stat().st_size - offset
+    if real != size:
+        raise DataError(f"{path}: its header promises {size:,} bytes of values but there are {real:,}")
+    return Mapped.open(path, offset, dtype, shape)
+
+
 def _open_npy(path: Place) -> np.ndarray | Mapped:
     with damage(path), path.open("rb") as stream:
         shape, fortran, dtype = _npy_header(stream, str(path))
         size = math.prod(shape) * dtype.itemsize
         if size > LARGE and isinstance(path, Path) and not fortran and dtype in (np.uint8, np.float32):
-            if path.stat().st_size != stream.tell() + size:
-                real = path.stat().st_size - stream.tell()
-                raise DataError(f"{path}: its header promises {size:,} bytes of values but there are {real:,}")
-            return Mapped.open(path, stream.tell(), dtype, shape)
+            return _mapped(path, stream.tell(), dtype, shape)
         return _read_values(stream, shape, dtype, str(path), "F" if fortran else "C")
 
 
