@@ -54,6 +54,17 @@ def start(device: str = "auto", threads: int = 0) -> Runtime:
     return Runtime(torch.device(device))
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The block on one CPU thread; the number of threads is as before after it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def keep_freed_memory() -> bool:
     """Have glibc keep the memory that a step frees, for the next step to take again. Returns: whether it does.
 

@@ -6,6 +6,7 @@ presets in `families/<family>/settings.py`. Nothing here imports torch, so that
 `fourfold --help` answers at once.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -60,7 +61,7 @@ class Reading(BaseModel):
 
 
 class DataSettings(Reading):
-    """How data are read and split. Abstract, as far as training goes; `fourfold inspect` needs no more."""
+    """How data are read and split."""
 
     group: str | None = Field(
         None, description="Column (or name in --pattern) whose equal values, say a patient, no split may tear apart."
@@ -135,8 +136,18 @@ class Settings(DataSettings):
     clip: float = Field(0.0, ge=0, description="Largest norm of a phase's gradient; 0 leaves it alone.")
     ema: float = Field(0.0, ge=0, lt=1, description="Decay of the averaged weights; 0 turns the average off.")
     patience: int = Field(0, ge=0, description="Epochs without a better validation before stopping; 0 never stops.")
+    checkpoint_every: str = Field(
+        "5min", description="How often to save what `fourfold resume` needs: 500steps, 30s, 5min, 2h or off."
+    )
     device: Device = Field("auto", description="Where to train; 'auto' takes a GPU if there is one.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves torch's own choice.")
+
+    @field_validator("checkpoint_every")
+    @classmethod
+    def _checkpoint_spelt(cls, every: str) -> str:
+        if not re.fullmatch(r"off|[1-9]\d*(steps?|s|min|h)", every):
+            raise ValueError("it is written 500steps, 30s, 5min, 2h or off")
+        return every
 
     @classmethod
     def resolve(cls, preset: str | None = None, **values: Any) -> Self:

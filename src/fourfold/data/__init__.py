@@ -12,6 +12,7 @@ import torch
 from torch.nn.functional import pad
 
 from ..errors import DataError, DataWarning
+from ..runtime import one_thread
 from ..settings import DataSettings
 from .content import identified
 from .dataset import Content, Dataset, Examples, Request
@@ -45,6 +46,11 @@ def open(data: str | Path | Arrays, settings: DataSettings, progress: Progress =
     progress: told what is going on, how much is done and of how much.
     Raises: DataError, naming the file and the row, if it cannot be used as it is.
     """
+    with one_thread():  # of torch's, whose small steps here would wait for each other; decoding has threads of its own
+        return _open(data, settings, progress)
+
+
+def _open(data: str | Path | Arrays, settings: DataSettings, progress: Progress) -> Dataset:
     content = read(data, Request(settings.reading, fields(settings), progress=progress))
     for name in fields(settings):
         if name not in content.splits["train"].fields:
@@ -90,15 +96,15 @@ def read(data: str | Path | Arrays, request: Request) -> Content:
 
 
 def _read(path: Place, request: Request) -> Content:
-    matching = [source for source in SOURCES if source.matches(path, request)]
-    if images in matching and sounds in matching and request.kind == "auto":
+    source = next((source for source in SOURCES if source.matches(path, request)), None)
+    if source is images and request.kind == "auto" and sounds.matches(path, request):
         raise DataError(f"{path}: holds pictures and sounds; tell which of them to read with --kind image or sound")
-    loaded = {} if matching == [tabled_series] else frames.load_all(path)  # there each table is an example
+    loaded = {} if source is tabled_series else frames.load_all(path)  # there each table is an example
     kind = frames.kind_of(loaded["train"], request) if loaded else None
-    if kind and (not matching or kind in ("image", "sound")):  # a list of files goes before the files
+    if kind and (source is None or kind in ("image", "sound")):  # a list of files goes before the files
         return cast(Content, FRAMES[kind].from_frames(loaded, request))
-    if matching:
-        return cast(Content, matching[0].read(path, request))
+    if source is not None:
+        return cast(Content, source.read(path, request))
     if path.is_dir() and not any(path.iterdir()):
         raise DataError(f"{path}: an empty folder; put pictures, sounds, series, texts or tables into it")
     raise DataError(

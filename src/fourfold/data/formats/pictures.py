@@ -198,7 +198,8 @@ def _decode(path: Place, channels: int | None, size: int | None, fit: Fit) -> np
                 raise ValueError(f"{image.width} x {image.height} pixels, more than {LARGEST:,}")
             if too_large(size_of(path), image.width * image.height * len(image.getbands())):
                 raise ValueError(f"{image.width} x {image.height} pixels in {size_of(path):,} bytes; is it a bomb?")
-            picture = _plain(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            picture = _plain(image)
         if size is not None:
             square = ImageOps.pad if fit == "pad" else ImageOps.fit
             picture = square(picture, (size, size), Image.Resampling.LANCZOS)
@@ -227,7 +228,7 @@ def _plain(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _compare(file: Place, picture: np.ndarray, x: np.ndarray, first: Place, expected: tuple[int, ...] | None) -> None:
