@@ -37,8 +37,8 @@ def require_classes(schema: Schema, family: str) -> tuple[str, ...]:
     if schema.classes is None:
         raise DataError(
             f"a {family} learns classes, and these data have no labels; put the files of each class into a folder "
-            "of its name, let their names tell (--pattern), or name a column with --target (without labels: autoencoder, "
-            "gan)"
+            "of its name, let their names tell (--pattern), or name a column with --target "
+            "(without labels: autoencoder, gan)"
         )
     if len(schema.classes) < 2:
         raise DataError(
