@@ -7,7 +7,7 @@ from tyro.conf import Positional, arg
 from ..settings import Device
 
 ModelPlace = Positional[Annotated[str, arg(metavar="MODEL", help="A run's folder or a model's.")]]
-DataPlace = Positional[Annotated[str, arg(metavar="DATA", help="A folder, a file, a .zip, a sample's name or hf:NAME.")]]
+DataPlace = Positional[Annotated[str, arg(metavar="DATA", help="A folder, file or .zip, a sample's name or hf:NAME.")]]
 InputPlaces = Positional[
     Annotated[
         tuple[str, ...],
