@@ -134,8 +134,7 @@ def test_the_run_folder_holds_what_it_should(models: dict[str, ff.Model]) -> Non
     assert run is not None
     found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     assert found == {
-        *("settings.yaml", "schema.json", "splits.json",
-        "audit.json", "history.jsonl", "log.txt"),
+        *("settings.yaml", "schema.json", "splits.json", "audit.json", "history.jsonl", "log.txt"),
         *("samples/epoch-0001.png", "plots/history.png"),
         *("model/model.json", "model/weights.safetensors", "model/README.md"),
     }
