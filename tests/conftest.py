@@ -1,5 +1,7 @@
 """What every test starts from: a fixed number of threads, and small data sets made of real ones."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -9,6 +11,14 @@ from fourfold.data.schema import Schema
 from fourfold.data.sources.arrays import read as read_arrays
 
 torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_trace_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept from one process to the next goes into a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOURFOLD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

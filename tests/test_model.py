@@ -133,9 +133,11 @@ def test_the_run_folder_holds_what_it_should(models: dict[str, ff.Model]) -> Non
     run = models["gan"].run
     assert run is not None
     found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    last = "checkpoints/step-00000004-epoch-1"
     assert found == {
-        *("settings.yaml", "schema.json", "splits.json", "audit.json", "history.jsonl", "log.txt"),
+        *("settings.yaml", "schema.json", "splits.json", "audit.json", "history.jsonl", "log.txt", ".lock"),
         *("samples/epoch-0001.png", "plots/history.png"),
+        *(f"{last}/{name}" for name in ("weights.safetensors", "state.safetensors", "manifest.json")),
         *("model/model.json", "model/weights.safetensors", "model/README.md"),
     }
     splits = json.loads((run / "splits.json").read_text())

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .errors import FourfoldError as FourfoldError
     from .errors import ModelError as ModelError
     from .errors import OutOfMemoryError as OutOfMemoryError
+    from .errors import ResumeError as ResumeError
+    from .errors import Stopped as Stopped
     from .errors import StorageError as StorageError
     from .errors import UsageError as UsageError
     from .model import Model as Model
@@ -31,6 +33,8 @@ _HOME = {
     "Model": "model",
     "ModelError": "errors",
     "OutOfMemoryError": "errors",
+    "ResumeError": "errors",
+    "Stopped": "errors",
     "StorageError": "errors",
     "UsageError": "errors",
     "load": "api",

@@ -1,22 +1,27 @@
-"""Fourfold from Python: `train` and `load`."""
+"""Fourfold from Python: `train`, `resume` and `load`."""
 
-import importlib.metadata
+import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from . import __version__, data, families, model
+from . import data, families, model
 from .data import Arrays
 from .data.audit import brief
 from .data.audit.duplicates import require_apart
 from .data.audit.findings import require_classes
 from .data.dataset import Dataset
 from .data.feed import feed
+from .engine.checkpoint import Checkpoint, Tell, newest
 from .engine.evaluate import evaluate
 from .engine.history import History
-from .engine.loop import Outcome, Trainer, Watcher
-from .errors import ModelError
+from .engine.keeper import Keeper
+from .engine.loop import Outcome, Trainer
+from .engine.terms import differences, machine_of, require_same, terms, versions
+from .engine.watcher import Watcher
+from .errors import ModelError, ResumeError, UsageError
 from .model import Model
 from .modelfile import DESCRIPTION, Origin
 from .report.curves import draw
@@ -66,6 +71,27 @@ def load(folder: str | Path, device: str = "auto") -> Model:
     return loaded
 
 
+def resume(
+    run: str | Path,
+    data: str | Path | Arrays | None = None,
+    *,
+    epochs: int | None = None,
+    allow_data_change: bool = False,
+    quiet: bool = False,
+) -> Model:
+    """Go on with a training that was stopped, in its run's folder, to the same bits as if it had not been.
+
+    data: where they are now, if they have moved; arrays are given again. epochs: more than
+    were asked for, where the learning rate does not depend on them. allow_data_change: go on
+    although the data are no longer those of the checkpoint; history and card will tell.
+
+    Returns: the model, as `train` does; that of a run which has ended already is loaded.
+    Raises: ResumeError, telling what differs, if it would not be the same training; else as `train`.
+    """
+    with Progress(quiet) as progress:
+        return go_on(run, data, epochs, allow_data_change, [progress])
+
+
 def fit(
     settings: Settings, source: str | Path | Arrays, out: str | Path | None = None, watchers: Sequence[Watcher] = ()
 ) -> Model:
@@ -73,14 +99,98 @@ def fit(
 
     Nothing is written before the data are read and all that training needs is made. Raises: as `train`.
     """
-    smaller = max(settings.batch_size // 2, 1)
-    with within_memory(f"batches of {settings.batch_size} may be too large, try --batch-size {smaller}"):
-        return _fit(settings, source, out, watchers)
+    with _within_memory(settings):
+        keep_freed_memory()
+        runtime = start(settings.device, settings.threads)
+        dataset = _open(source, settings, watchers)
+        trainer = Trainer(families.create(dataset.schema, settings), dataset, runtime)
+        with Run.create(out, settings, dataset) as run:
+            keeper = Keeper(run.folder, settings.checkpoint_every, terms(settings, dataset, runtime), teller(run))
+            return _complete(run, trainer, dataset, History(run.history), keeper, watchers)
 
 
-def _fit(settings: Settings, source: str | Path | Arrays, out: str | Path | None, watchers: Sequence[Watcher]) -> Model:
+def go_on(
+    folder: str | Path,
+    source: str | Path | Arrays | None = None,
+    epochs: int | None = None,
+    allow_data_change: bool = False,
+    watchers: Sequence[Watcher] = (),
+) -> Model:
+    """What `resume` and the command line share."""
+    with Run.open(Path(folder).expanduser()) as run:
+        settings, place = run.described()
+        if epochs is not None:
+            settings = type(settings)(**{**settings.model_dump(), "epochs": epochs})
+        if run.model.exists() and (ended := load(run.folder)).settings.epochs == settings.epochs:
+            return ended
+        checkpoint = newest(run.checkpoints, teller(run))
+        if checkpoint:
+            require_same(settings, checkpoint.manifest.terms)
+        if source is None and place == "arrays":
+            raise UsageError(f"{run.folder}: trained on arrays; give them again: fourfold.resume(run, (x, y))")
+        with _within_memory(settings):
+            return _go_on(run, settings, place if source is None else source, checkpoint, allow_data_change, watchers)
+
+
+def _go_on(
+    run: Run,
+    settings: Settings,
+    source: str | Path | Arrays,
+    checkpoint: Checkpoint | None,
+    allow_data_change: bool,
+    watchers: Sequence[Watcher],
+) -> Model:
     keep_freed_memory()
-    runtime = start(settings.device, settings.threads)
+    tell, then = teller(run), checkpoint.manifest.terms if checkpoint else None
+    runtime = start(*machine_of(settings, then))
+    dataset = _open(source, settings, watchers)
+    now = terms(settings, dataset, runtime)
+    changed = dataset.fingerprint != (then.fingerprint if then else run.fingerprint())
+    if changed and not allow_data_change:
+        raise ResumeError(
+            f"{dataset.source}: changed since the training began; put the data back, or go on with what is "
+            "there now by --allow-data-change"
+        )
+    if changed:
+        run.require_alike(dataset.schema)
+    for difference in differences(now, then) if then else ():
+        tell(f"{difference}; the result may differ in its last bits")
+    trainer = Trainer(families.create(dataset.schema, settings), dataset, runtime)
+    course = trainer.course
+    if checkpoint:
+        (course.adopt if changed else course.restore)(checkpoint.load(course.largest))
+    history = History.resume(run.history, course.closed, course.step)
+    run.describe(settings, dataset)
+    run.log(f"goes on after step {course.step}, in epoch {course.closed + 1}")
+    if changed:
+        history.note(f"the data changed after step {course.step}: SHA-256 {dataset.fingerprint}", course.step)
+    last = checkpoint.manifest.point if checkpoint else None
+    keeper = Keeper(run.folder, settings.checkpoint_every, now, tell, last)
+    return _complete(run, trainer, dataset, history, keeper, watchers)
+
+
+def _complete(
+    run: Run, trainer: Trainer, dataset: Dataset, history: History, keeper: Keeper, watchers: Sequence[Watcher]
+) -> Model:
+    """Train to the end, judge and save: the part that is the same for a run that begins and one that goes on."""
+    family, runtime = trainer.family, trainer.runtime
+    findings = brief(dataset)
+    for watcher in (run, *watchers):
+        watcher.audited(findings)
+    outcome = trainer.fit(history, [run, *watchers], keeper)
+    splits = {
+        name: evaluate(family, outcome.networks, feed(part, dataset.schema, runtime.device))
+        for name, part in dataset.splits.items()
+        if name != "train"
+    }
+    trained = Model(family, outcome.networks, splits, origin(dataset, outcome, runtime), runtime, dataset, run.folder)
+    draw(history.records, run.plots / "history.png")
+    run.keep_model(trained.save, [note["note"] for note in history.notes])
+    return trained
+
+
+def _open(source: str | Path | Arrays, settings: Settings, watchers: Sequence[Watcher]) -> Dataset:
+    """The data, if one may train on them."""
 
     def reading(what: str, done: int, total: int) -> None:
         for watcher in watchers:
@@ -90,27 +200,26 @@ def _fit(settings: Settings, source: str | Path | Arrays, out: str | Path | None
     require_classes(dataset)
     if settings.allow != "duplicates":
         require_apart(dataset)
-    family = families.create(dataset.schema, settings)
-    trainer = Trainer(family, dataset, runtime)
-    run = Run.create(out, settings, dataset)
-    findings = brief(dataset)
-    for watcher in (run, *watchers):
-        watcher.audited(findings)
-    outcome = trainer.fit(History(run.history), [run, *watchers])
-    splits = {
-        name: evaluate(family, outcome.networks, feed(part, dataset.schema, runtime.device))
-        for name, part in dataset.splits.items()
-        if name != "train"
-    }
-    trained = Model(family, outcome.networks, splits, origin(dataset, outcome, runtime), runtime, dataset, run.folder)
-    trained.save(run.model)
-    draw(trainer.history.records, run.plots / "history.png")
-    return trained
+    return dataset
+
+
+def _within_memory(settings: Settings) -> AbstractContextManager[None]:
+    smaller = max(settings.batch_size // 2, 1)
+    return within_memory(f"batches of {settings.batch_size} may be too large, try --batch-size {smaller}")
+
+
+def teller(run: Run) -> Tell:
+    """Warns, and writes the warning into the run's log."""
+
+    def tell(message: str) -> None:
+        run.log(f"warning: {message}")
+        warnings.warn(message, stacklevel=2)
+
+    return tell
 
 
 def origin(dataset: Dataset, outcome: Outcome, runtime: Runtime) -> Origin:
     """Where a model comes from."""
-    libraries = ("torch", "numpy")
     return Origin(
         data=dataset.source,
         fingerprint=dataset.fingerprint,
@@ -120,5 +229,5 @@ def origin(dataset: Dataset, outcome: Outcome, runtime: Runtime) -> Origin:
         seconds=outcome.seconds,
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
         device=runtime.name,
-        versions={"fourfold": __version__, **{name: importlib.metadata.version(name) for name in libraries}},
+        versions=versions(),
     )

@@ -6,7 +6,10 @@
     │   └── ModelError       3   a folder that is not a model, or a damaged one
     ├── DivergedError        4   the loss is no longer a number
     ├── OutOfMemoryError     5   the batch does not fit
-    └── StorageError         6   a result could not be written
+    ├── StorageError         6   a result could not be written
+    └── ResumeError          7   a run that cannot go on as it was
+
+    Stopped                130   a training was asked to stop by SIGINT, or by SIGTERM (143)
 
 Each message says what is wrong, where (file, row, step) and how to mend it.
 """
@@ -63,6 +66,20 @@ class StorageError(FourfoldError):
     """A file could not be written."""
 
     exit_code = 6
+
+
+class ResumeError(FourfoldError):
+    """A run cannot go on as it was: its settings, its data or its files are not those of its checkpoint."""
+
+    exit_code = 7
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked a training to stop: its step is finished, and the message tells how it goes on."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class DataWarning(UserWarning):

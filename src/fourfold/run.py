@@ -2,57 +2,155 @@
 
 import json
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
 
 from torch import Tensor
 
 from .data.dataset import Dataset
 from .data.finding import Finding
 from .data.formats.pictures import write_grid
+from .data.schema import Schema
 from .engine.history import Record
-from .errors import StorageError, UsageError
+from .errors import ResumeError, StorageError, UsageError
+from .families import settings_of
 from .settings import Settings
-from .storage import append_line, as_json, write_file
+from .storage import append_line, as_json, lock, remove_folder, sweep, sync, write_file
+
+SETTINGS, SCHEMA, SPLITS, LOCK = "settings.yaml", "schema.json", "splits.json", ".lock"
 
 
 class Run:
     """A run's folder. It looks on while a network trains and writes down what it sees.
 
-    settings.yaml  schema.json  splits.json  audit.json  history.jsonl  log.txt  samples/  plots/  model/
+    settings.yaml  schema.json  splits.json  audit.json  history.jsonl  log.txt
+    checkpoints/  samples/  plots/  model/
+
+    One process at a time holds it: from `create` or `open` to the end of the `with` block.
     """
 
     live = False
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, held: IO[str]) -> None:
         self.folder = folder
+        self._held = held
 
     @classmethod
-    def create(cls, out: str | Path | None, settings: Settings, dataset: Dataset) -> "Run":
+    def create(cls, out: str | Path | None, settings: Settings, dataset: Dataset) -> Self:
         """A new folder: `out`, or the next free runs/FAMILY-DATA-N.
 
         Raises: UsageError if `out` holds something already, StorageError if it cannot be written.
         """
-        import yaml  # 20 ms that no other command needs
-
         try:
-            run = cls(_claim(Path(out)) if out else _next_free(settings.family, dataset.source))
+            folder = _claim(Path(out)) if out else _next_free(settings.family, dataset.source)
         except OSError as error:
             raise StorageError(f"{error.filename}: cannot be made ({error.strerror})") from error
-        values = {"family": settings.family, "data": dataset.source, **settings.model_dump(mode="json")}
-        write_file(run.folder / "settings.yaml", yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
-        write_file(run.folder / "schema.json", as_json(dataset.schema.model_dump(mode="json")))
-        write_file(run.folder / "splits.json", json.dumps({"fingerprint": dataset.fingerprint, **dataset.held_out}))
-        run.log(f"{settings.family} ({settings.preset}) on {dataset.source}")
+        run = cls(folder, lock(folder / LOCK))
+        with ExitStack() as undone:
+            undone.push(run)
+            run.describe(settings, dataset)
+            run.log(f"{settings.family} ({settings.preset}) on {dataset.source}")
+            undone.pop_all()
         return run
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """A folder whose training was begun; what a killed process left half done is removed.
+
+        Raises: UsageError if it is no run's, StorageError, telling who holds it, if a training goes on there.
+        """
+        if not (folder / SETTINGS).is_file():
+            raise UsageError(f"{folder}: no run, it has no {SETTINGS}; a run is a folder that `fourfold train` made")
+        run = cls(folder, lock(folder / LOCK))
+        sweep(folder, "model*")
+        return run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+    def describe(self, settings: Settings, dataset: Dataset) -> None:
+        """Write down what is trained, on what; the settings last, since they make the folder a run's."""
+        import yaml  # 20 ms that no other command needs
+
+        values = {"family": settings.family, "data": dataset.source, **settings.model_dump(mode="json")}
+        write_file(self.folder / SCHEMA, as_json(dataset.schema.model_dump(mode="json")))
+        write_file(self.folder / SPLITS, json.dumps({"fingerprint": dataset.fingerprint, **dataset.held_out}))
+        write_file(self.folder / SETTINGS, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+    def described(self) -> tuple[Settings, str]:
+        """The settings, and where the data were. Raises: ResumeError, naming the file, if it is damaged."""
+        import yaml
+
+        path = self.folder / SETTINGS
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            family, source = values.pop("family"), values.pop("data")
+            return settings_of(family)(**values), str(source)
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, yaml.YAMLError) as error:
+            raise ResumeError(f"{path}: cannot be read ({error}); put back the file of the run") from error
+        except UsageError as error:
+            raise ResumeError(f"{path}: {error}") from error
+
+    def fingerprint(self) -> str:
+        """That of the data which the training began with. Raises: ResumeError if its file is damaged."""
+        path = self.folder / SPLITS
+        try:
+            return str(json.loads(path.read_bytes())["fingerprint"])
+        except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+            raise ResumeError(f"{path}: cannot be read ({error}); put back the file of the run") from error
+
+    def require_alike(self, schema: Schema) -> None:
+        """Raises: ResumeError if data that changed make other examples than the run's; only figures may differ."""
+        path = self.folder / SCHEMA
+        try:
+            known = Schema.model_validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise ResumeError(f"{path}: cannot be read ({error}); put back the file of the run") from error
+        for name in ("kind", "shape", "classes", "columns", "levels", "vocabulary"):
+            if getattr(known, name) != getattr(schema, name):
+                raise ResumeError(f"{path}: the data have another {name} than the run began with; train anew")
+
+    def keep_model(self, save: Callable[[Path], object], notes: Sequence[str]) -> None:
+        """Put the model that `save` writes in the place of an older one, if there is any: the last act of a training.
+
+        notes: what happened to the training, for the card.
+        """
+        ready = self.folder / "model-new"
+        shutil.rmtree(ready, ignore_errors=True)
+        save(ready)
+        if notes:
+            card = ready / "README.md"
+            lines = "".join(f"- {note}\n" for note in notes)
+            write_file(card, card.read_text(encoding="utf-8") + f"\n## What happened on the way\n\n{lines}")
+        try:
+            if self.model.exists():
+                remove_folder(self.model)
+            ready.replace(self.model)
+            sync(self.folder)
+        except OSError as error:
+            raise StorageError(f"{self.model}: cannot be written ({error.strerror or error})") from error
 
     @property
     def history(self) -> Path:
         """The records of the epochs, a line of JSON each."""
         return self.folder / "history.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.folder / "checkpoints"
 
     @property
     def model(self) -> Path:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 import torch
@@ -52,6 +53,14 @@ def start(device: str = "auto", threads: int = 0) -> Runtime:
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device = 'cuda': torch finds no GPU here; use --device cpu")
     return Runtime(torch.device(device))
+
+
+def cache() -> Path | None:
+    """The folder for what can be made again: FOURFOLD_CACHE, or else ~/.cache/fourfold; None if it says "off"."""
+    named = os.environ.get("FOURFOLD_CACHE", "")
+    if named.lower() == "off":
+        return None
+    return Path(named or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/fourfold").expanduser()
 
 
 @contextmanager

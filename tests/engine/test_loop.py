@@ -129,7 +129,7 @@ def test_the_loss_written_down_is_the_mean_over_examples(digits: Dataset) -> Non
     one = trainer(digits, "autoencoder", epochs=1, learning_rate=1e-30)
     one.fit()
     x = digits.train.loaded.float() / 255
-    outputs = one.networks["decoder"](one.networks["encoder"](x))
+    outputs = one.course.networks["decoder"](one.course.networks["encoder"](x))
     expected = nn.functional.binary_cross_entropy_with_logits(outputs, x).item()
     assert one.history.records[0]["loss"] == pytest.approx(expected, rel=1e-5)
 
@@ -168,8 +168,8 @@ def test_without_validation_the_last_epoch_is_kept(digits: Dataset) -> None:
 def test_the_average_is_what_is_judged_and_kept(digits: Dataset) -> None:
     one = trainer(digits, "gan", ema=0.9)
     outcome = one.fit()
-    assert one.average is not None
-    assert outcome.networks is one.average.networks or equal(outcome, replace(outcome, networks=one.average.networks))
+    assert one.course.average is not None
+    assert all(outcome.networks[name] is network for name, network in one.course.average.networks.items())
     assert not equal(outcome, trainer(digits, "gan", ema=0.0).fit())
 
 

@@ -7,13 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn.functional import pad
 
 from fourfold.data.dataset import Batch
 from fourfold.data.schema import Schema
 from fourfold.errors import DataError
 from fourfold.families.rnn.family import Rnn
-from fourfold.families.rnn.networks import Classic, Rows, SimpleCell
+from fourfold.families.rnn.networks import Cell, Classic, GruCell, LstmCell, Rows, SimpleCell
 from fourfold.families.rnn.objective import classification
 from fourfold.families.rnn.settings import RnnSettings
 
@@ -26,6 +27,15 @@ FUNCTIONS = {"relu": relu, "tanh": math.tanh}
 def classic(features: int, classes: int, hidden: int = 32, activation: Activation = "relu", seed: int = 0) -> Any:
     random = torch.Generator().manual_seed(seed)
     return Classic(Rows(features), SimpleCell(features, hidden, activation, random), classes, random)
+
+
+def cells(features: int, hidden: int) -> dict[str, Cell]:
+    random = torch.Generator().manual_seed(0)
+    return {
+        "simple": SimpleCell(features, hidden, "tanh", random),
+        "gru": GruCell(features, hidden, random),
+        "lstm": LstmCell(features, hidden, random),
+    }
 
 
 def test_parameters() -> None:
@@ -56,7 +66,7 @@ def test_states_and_outputs_are_the_articles(
             *(output.weight.tolist(), output.bias.tolist()),
             FUNCTIONS[activation],
         )
-        h_nth = torch.stack(cell(x, lengths_n), dim=1)
+        h_nth = cell(x, lengths_n)
         torch.testing.assert_close(h_nth[i, :length], torch.tensor(states), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(
             network.outputs(x, lengths_n)[i, :length], torch.tensor(outputs), rtol=1e-4, atol=1e-5
@@ -84,27 +94,47 @@ def test_padding_more_changes_nothing(activation: Activation, filling: float) ->
     torch.testing.assert_close(found[0][1], alone.detach())
 
 
-def test_gradients_through_time_are_those_of_torchs_own_cell() -> None:
-    ours = classic(3, 2, 6, "tanh")
-    theirs: Any = torch.nn.RNN(3, 6, batch_first=True)
+@pytest.mark.parametrize("kind", ["simple", "gru", "lstm"])
+def test_states_and_gradients_are_those_of_torchs_own_cells(kind: str) -> None:
+    cell = cells(3, 20)[kind]
     with torch.no_grad():
-        theirs.weight_ih_l0.copy_(ours.cell.w_hf)
-        theirs.weight_hh_l0.copy_(ours.cell.u_hh)
-        theirs.bias_ih_l0.zero_()
-        theirs.bias_hh_l0.zero_()
-    x = torch.randn(4, 11, 3)
-    ours.cell(x)[-1].square().sum().backward()
-    theirs(x)[1].square().sum().backward()
-    torch.testing.assert_close(ours.cell.w_hf.grad, theirs.weight_ih_l0.grad)
-    torch.testing.assert_close(ours.cell.u_hh.grad, theirs.weight_hh_l0.grad)
-    torch.testing.assert_close(ours.cell.b_h.grad, theirs.bias_ih_l0.grad)
+        for parameter in cell.parameters():
+            parameter.uniform_(-0.4, 0.4)
+    theirs: Any = {"simple": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[kind](3, 20, batch_first=True)
+    own: list[torch.Tensor] = list(cell.parameters())
+    own += [torch.zeros_like(own[2])] * (4 - len(own))  # torch has two biases everywhere
+    with torch.no_grad():
+        for parameter, value in zip(theirs.parameters(), own, strict=True):
+            parameter.copy_(value)
+    x, x_too = (torch.randn(4, 11, 3, generator=torch.Generator().manual_seed(1)).requires_grad_() for _ in range(2))
+    states, states_too = cell(x), theirs(x_too)[0]
+    torch.testing.assert_close(states, states_too)
+    states.square().sum().backward()
+    states_too.square().sum().backward()
+    torch.testing.assert_close(x.grad, x_too.grad)
+    for parameter, other in zip(cell.parameters(), theirs.parameters(), strict=False):
+        torch.testing.assert_close(parameter.grad, other.grad)
 
 
-def test_initial_weights_are_kerass() -> None:
-    cell = classic(28, 10).cell
-    torch.testing.assert_close(cell.u_hh @ cell.u_hh.t(), torch.eye(32), atol=1e-5, rtol=0)
-    assert cell.w_hf.abs().max() <= math.sqrt(6 / (28 + 32))
-    assert not cell.b_h.any()
+@pytest.mark.parametrize(("kind", "parameters"), [("simple", 8 * 12), ("gru", 3 * 8 * 13), ("lstm", 4 * 8 * 12)])
+def test_initial_weights_are_kerass(kind: str, parameters: int) -> None:
+    cell = cells(3, 8)[kind]
+    assert sum(p.numel() for p in cell.parameters()) == parameters
+    w, u, *biases = (p.detach() for p in cell.parameters())
+    most = math.sqrt(6 / (len(w) + 3))
+    assert 0.8 * most < w.abs().max() <= most
+    torch.testing.assert_close(u.t() @ u, torch.eye(8), atol=1e-5, rtol=0)
+    expected = torch.zeros(len(torch.cat(biases)))
+    expected[8 : 16 if kind == "lstm" else 8] = 1  # the forget gate's
+    assert torch.equal(torch.cat(biases), expected)
+
+
+@pytest.mark.parametrize("kind", ["simple", "gru", "lstm"])
+def test_the_last_state_is_each_series_own_last(kind: str) -> None:
+    cell, x, lengths = cells(3, 8)[kind], torch.randn(4, 6, 3), torch.tensor([6, 1, 4, 2])
+    states = cell(x, lengths)
+    assert torch.equal(cell.last(x, lengths), states[torch.arange(4), lengths - 1])
+    assert torch.equal(cell.last(x, lengths), states[:, -1])
 
 
 def test_a_grey_picture_is_the_series_of_its_rows() -> None:

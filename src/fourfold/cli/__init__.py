@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from .. import __version__
-from ..errors import DataWarning, FourfoldError, StorageError, UsageError, nearest
+from ..errors import DataWarning, FourfoldError, Stopped, StorageError, UsageError, nearest
 from ..families import FAMILIES
 from .console import Command, Console
 from .encode import Encode
@@ -21,11 +21,13 @@ from .inspect import Inspect
 from .parse import parse
 from .predict import Predict
 from .reconstruct import Reconstruct
+from .resume import Resume
 from .samples import Samples
 from .train import Train, parse_train
 
 COMMANDS: dict[str, type[Command]] = {
     "train": Train,
+    "resume": Resume,
     "evaluate": Evaluate,
     "predict": Predict,
     "generate": Generate,
@@ -54,9 +56,9 @@ def main(arguments: Sequence[str]) -> int:
             _run(arguments, console)
         except BrokenPipeError:  # the reader of a pipe has seen enough
             sys.stderr.close()
-        except KeyboardInterrupt:
-            console.say("interrupted")
-            return 130
+        except KeyboardInterrupt as stop:
+            console.say(str(stop) or "interrupted")
+            return stop.exit_code if isinstance(stop, Stopped) else 130
         except SystemExit as stop:  # tyro has shown help or what is wrong with the usage
             return int(stop.code or 0)
         except Exception as error:

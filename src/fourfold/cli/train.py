@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import tyro
 
@@ -14,6 +14,9 @@ from ..settings import Settings, read_config
 from .arguments import DataPlace
 from .console import Command, Console, Output
 from .parse import parse
+
+if TYPE_CHECKING:
+    from ..model import Model
 
 S = TypeVar("S", bound=Settings)
 
@@ -38,22 +41,27 @@ class Train(Generic[S]):
 
         with Progress(console.quiet) as progress:
             model = fit(self.settings, self.data, self.out, [progress])
-        assert model.run is not None
-        console.result(
-            {
-                "run": str(model.run),
-                "model": str(model.run / "model"),
-                "family": self.settings.family,
-                "preset": self.settings.preset,
-                "parameters": model.parameters,
-                "epochs": model.origin.epochs,
-                "epoch": model.origin.epoch,
-                "seconds": model.origin.seconds,
-                "metrics": model.metrics,
-            },
-            *(f"{split}: {figures(metrics)}" for split, metrics in model.metrics.items()),
-            f"run: {model.run}, with the weights of epoch {model.origin.epoch} of {model.origin.epochs}",
-        )
+        tell(console, model)
+
+
+def tell(console: Console, model: "Model") -> None:
+    """The result of a training: the figures, and where the run lies."""
+    assert model.run is not None
+    console.result(
+        {
+            "run": str(model.run),
+            "model": str(model.run / "model"),
+            "family": model.settings.family,
+            "preset": model.settings.preset,
+            "parameters": model.parameters,
+            "epochs": model.origin.epochs,
+            "epoch": model.origin.epoch,
+            "seconds": model.origin.seconds,
+            "metrics": model.metrics,
+        },
+        *(f"{split}: {figures(metrics)}" for split, metrics in model.metrics.items()),
+        f"run: {model.run}, with the weights of epoch {model.origin.epoch} of {model.origin.epochs}",
+    )
 
 
 def figures(metrics: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import StorageError, UsageError
+from ..runtime import cache
 from ..storage import new_folder, write_file
 from .formats.places import Place, Zipped
 from .progress import Progress
@@ -61,14 +62,6 @@ def stored(
             return use(folder, facts)
     with tempfile.TemporaryDirectory(prefix="fourfold-") as temporary:
         return use(Path(temporary), make(Path(temporary)))
-
-
-def cache() -> Path | None:
-    """The store's folder; None if nothing is to be kept."""
-    named = os.environ.get("FOURFOLD_CACHE", "")
-    if named.lower() == "off":
-        return None
-    return Path(named or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/fourfold").expanduser()
 
 
 def limit() -> int:

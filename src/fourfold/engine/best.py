@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ..families.contract import Monitor
 from .history import Record
+from .state import Tensors, prefixed, require_alike, tensors_of, under
 
 
 class Best:
@@ -36,6 +37,17 @@ class Best:
         """Put the best weights back into the networks."""
         for name, weights in self.weights.items():
             networks[name].load_state_dict(weights)
+
+    def tensors(self) -> Tensors:
+        """The weights that are kept, as NETWORK.NAME; none if the last epoch is the best."""
+        return {key: value for name, weights in self.weights.items() for key, value in prefixed(name, weights).items()}
+
+    def resume(self, epoch: int, value: float | None, saved: Tensors, networks: Mapping[str, nn.Module]) -> None:
+        """Go on with the best epoch of a checkpoint. Raises: ResumeError if its weights are not those of `networks`."""
+        self.epoch, self.value = epoch, value
+        if saved:
+            require_alike(tensors_of(networks), saved)
+            self.weights = {name: under(name, saved) for name in networks}
 
     def _better(self, value: float) -> bool:
         if self.value is None or self.monitor is None:

@@ -8,17 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..storage import append_line
+from ..errors import ResumeError
+from ..storage import append_line, write_file
 
 Record = dict[str, Any]
 
 
 class History:
-    """Records in memory and, if a file is given, as lines of JSON in it, each written at once."""
+    """Records and notes in memory and, if a file is given, as lines of JSON in it, each written at once.
+
+    A note tells what happened to the training itself, such as data that changed: {"note": …, "step": …}.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self.records: list[Record] = []
+        self.notes: list[Record] = []
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
@@ -26,36 +31,86 @@ class History:
     def append(self, record: Record) -> None:
         """Add a record, and write it."""
         self.records.append(record)
+        self._write(record)
+
+    def note(self, text: str, step: int) -> None:
+        """Add a note on the training as it stands after `step` steps, and write it."""
+        self.notes.append({"note": text, "step": step})
+        self._write(self.notes[-1])
+
+    def _write(self, line: Record) -> None:
         if self.path:
-            append_line(self.path, json.dumps(record))
+            append_line(self.path, json.dumps(line))
 
     @classmethod
     def read(cls, path: Path) -> "History":
-        """The history that a file holds."""
+        """The history that a file holds; a last line that was not written to its end is none.
+
+        Raises: ValueError if a line is not as we write them.
+        """
         history = cls()
-        history.records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+        for number, text in enumerate(whole.splitlines(), start=1):
+            line = json.loads(text)
+            if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+                raise ValueError(f"line {number} is no record")
+            (history.notes if "note" in line else history.records).append(line)
         return history
+
+    @classmethod
+    def resume(cls, path: Path, records: int, step: int) -> "History":
+        """The history up to a checkpoint, with the file cut back to it: so many records, the notes before `step`.
+
+        Raises: ResumeError if the file holds less, StorageError if it cannot be written.
+        """
+        try:
+            history = cls.read(path) if path.exists() else cls()
+        except (OSError, ValueError) as error:
+            raise ResumeError(f"{path}: cannot be read ({error}); put back the file of the run") from error
+        if len(history.records) < records:
+            raise ResumeError(
+                f"{path}: holds {len(history.records)} epochs where the checkpoint has {records}; "
+                "put back the file of the run"
+            )
+        history.path = path
+        history.records = history.records[:records]
+        history.notes = [note for note in history.notes if note["step"] < step]
+        write_file(path, "".join(json.dumps(line) + "\n" for line in history.lines()))
+        return history
+
+    def lines(self) -> list[Record]:
+        """Records and notes as they happened."""
+        return sorted([*self.records, *self.notes], key=lambda line: line["step"])
 
 
 class Means:
-    """Means over the examples seen, left on the device until they are asked for."""
+    """Means over the examples seen, left on the device until they are asked for.
 
-    def __init__(self) -> None:
+    sums, count: what an earlier part of the epoch has come to.
+    """
+
+    def __init__(self, sums: dict[str, float] | None = None, count: int = 0) -> None:
         self.unread: list[tuple[dict[str, Tensor], int]] = []
-        self.sums: dict[str, float] = {}
-        self.count = 0
+        self.sums = sums or {}
+        self.count = count
 
     def add(self, figures: dict[str, Tensor], count: int) -> None:
         """Take a batch's mean figures, scalars, as they are: no kernel runs and nothing waits."""
         self.unread.append((figures, count))
 
     def read(self) -> dict[str, float]:
-        """The means so far. The one place where training waits for the device."""
+        """The means so far. The one place where training waits for the device.
+
+        Added one after the other in double precision, so that the sums do not depend on how often they are read.
+        """
         if self.unread:
-            counts = torch.tensor([count for _, count in self.unread], dtype=torch.float64)
+            counts = [count for _, count in self.unread]
             for name in self.unread[0][0]:
-                values = torch.stack([figures[name] for figures, _ in self.unread]).double().cpu()
-                self.sums[name] = self.sums.get(name, 0.0) + float(values @ counts)
-            self.count += int(counts.sum())
+                values = torch.stack([figures[name] for figures, _ in self.unread]).double().tolist()
+                total = self.sums.get(name, 0.0)
+                for value, count in zip(values, counts, strict=True):
+                    total += value * count
+                self.sums[name] = total
+            self.count += sum(counts)
             self.unread.clear()
         return {name: total / self.count for name, total in self.sums.items()}

@@ -2,59 +2,33 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import islice
 
-from torch import Tensor, nn
+from torch import nn
 
 from ..data.augment import Augmentation, asked
-from ..data.dataset import Dataset
+from ..data.dataset import Batch, Dataset
 from ..data.feed import feed
-from ..data.finding import Finding
 from ..data.order import batches
-from ..errors import DivergedError
+from ..errors import DivergedError, Stopped, StorageError
 from ..families.contract import Family, Sampler
 from ..runtime import Runtime, generator
 from .best import Best
+from .course import Course
 from .ema import Average
 from .evaluate import evaluate, generate, scalars
-from .history import History, Means, Record
+from .history import History, Record
+from .keeper import Keeper
 from .placement import place
 from .step import Stepper
+from .stop import AskedError, Stop
+from .watcher import Watcher
 
 REFRESH = 0.25  # seconds between two looks at the running loss, for those who watch
 PREVIEWS = 64  # pictures in a preview of what a generator makes
-
-
-class Watcher(Protocol):
-    """Who looks on while a network trains: a run folder, a terminal."""
-
-    live: bool  # whether `progress` is wanted at all
-
-    def reading(self, what: str, done: int, total: int) -> None:
-        """Data are read: so much is done of so much (0: unknown)."""
-        ...
-
-    def audited(self, findings: Sequence[Finding]) -> None:
-        """What is wrong with the data, as far as a glance tells."""
-        ...
-
-    def begin(self, epochs: int, steps: int, examples: int) -> None:
-        """Training starts: so many epochs of so many steps over so many examples."""
-        ...
-
-    def progress(self, epoch: int, step: int, means: dict[str, float]) -> None:
-        """Within an epoch (counted from 1), after `step` of its steps."""
-        ...
-
-    def epoch(self, record: Record) -> None:
-        """An epoch has ended."""
-        ...
-
-    def preview(self, epoch: int, pictures: Tensor) -> None:
-        """What a generator makes of the same latents as ever, (n, channels, height, width) in [0, 1]."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +42,10 @@ class Outcome:
 
 
 class Trainer:
-    """One training. `fit` is a ladder of small steps, each of which can be read alone."""
+    """One training. `fit` is a ladder of small steps, each of which can be read alone.
+
+    course: how far it has come; with `course.restore` it goes on where another process ended.
+    """
 
     def __init__(self, family: Family, dataset: Dataset, runtime: Runtime) -> None:
         self.family = family
@@ -76,92 +53,154 @@ class Trainer:
         self.runtime = runtime
         self.history = History()
         self.watchers: Sequence[Watcher] = ()
+        self.keeper: Keeper | None = None
+        self.stop = Stop()
         self.train = feed(dataset.train, dataset.schema, runtime.device)
         held = dataset.validation
         self.validation = None if held is None else feed(held, dataset.schema, runtime.device)
-        self.networks = place(family, family.build(generator(settings.seed, "weights")), runtime)
-        self.average = Average(self.networks, settings.ema) if settings.ema else None
+        networks = place(family, family.build(generator(settings.seed, "weights")), runtime)
+        average = Average(networks, settings.ema) if settings.ema else None
         self.steps = math.ceil(len(self.train) / settings.batch_size)  # an epoch
         self.augmentation = Augmentation(asked(settings.augment, dataset.schema), dataset.schema)
-        self.stepper = Stepper(self.networks, family.phases(), settings, self.steps * settings.epochs)
-        self.best = Best(family.monitor)
+        stepper = Stepper(networks, family.phases(), settings, self.steps * settings.epochs)
+        self.course = Course(networks, average, stepper, Best(family.monitor), self.steps)
 
-    def fit(self, history: History | None = None, watchers: Sequence[Watcher] = ()) -> Outcome:
+    def fit(
+        self, history: History | None = None, watchers: Sequence[Watcher] = (), keeper: Keeper | None = None
+    ) -> Outcome:
         """Train to the end, or until validation has not improved for `patience` epochs.
 
-        history: where the epochs are written down. Raises: DivergedError if a loss is no longer a number.
+        history: where the epochs are written down. keeper: writes the checkpoints.
+        Raises: DivergedError if a loss is no longer a number, StorageError if the history or
+        two checkpoints in a row cannot be written, Stopped if a signal asks for it.
         """
-        self.history, self.watchers = history or self.history, watchers
-        started = time.monotonic()
+        self.history, self.watchers, self.keeper = history or self.history, watchers, keeper
+        course = self.course
+        course.began = time.monotonic()
         for watcher in self.watchers:
             watcher.begin(self.settings.epochs, self.steps, len(self.train))
-        epoch = 0
-        for epoch in range(1, self.settings.epochs + 1):
-            self.close_epoch(epoch, self.run_epoch(epoch), time.monotonic() - started)
-            if self.settings.patience and epoch - self.best.epoch >= self.settings.patience:
-                break
-        self.best.restore(self.judged)
-        kept = {name: network.eval().requires_grad_(False) for name, network in self.judged.items()}
-        return Outcome(kept, self.best.epoch, epoch, time.monotonic() - started)
+        with self.stop.listening(), self.keeping():
+            while not self.ended:
+                self.run_epoch(course.closed + 1)
+                self.close_epoch(course.closed + 1)
+        course.best.restore(course.judged)
+        kept = {name: network.eval().requires_grad_(False) for name, network in course.judged.items()}
+        return Outcome(kept, course.best.epoch, course.closed, course.seconds)
 
     @property
-    def judged(self) -> dict[str, nn.Module]:
-        """The networks that are judged and kept: the average if there is one."""
-        return self.average.networks if self.average else self.networks
+    def ended(self) -> bool:
+        """Whether all epochs are over, or as many without a better one as patience allows."""
+        closed, patience = self.course.closed, self.settings.patience
+        return closed >= self.settings.epochs or bool(patience and closed - self.course.best.epoch >= patience)
 
-    def run_epoch(self, epoch: int) -> Means:
-        """All steps of an epoch. Returns: the means of its losses, still on the device."""
-        means = Means()
+    def run_epoch(self, epoch: int) -> None:
+        """The steps of an epoch that are not done yet."""
         seen = time.monotonic()
-        first = (epoch - 1) * self.steps
         pieces = batches(len(self.train), self.settings.seed, epoch, self.settings.batch_size)
         live = any(watcher.live for watcher in self.watchers)
-        for step, plain in enumerate(self.train.batches(pieces)):
-            random = generator(self.settings.seed, "step", first + step, device=self.runtime.device)
-            batch = self.augmentation.apply(plain, self.settings.seed, first + step)
-            means.add(self.stepper(batch, first + step, random), len(batch))
-            if self.average:
-                self.average.update(first + step)
+        for batch in self.train.batches(islice(pieces, self.course.position, None)):
+            self.take_step(batch)
+            self.keep()
             if live and time.monotonic() - seen > REFRESH:
                 seen = time.monotonic()
-                self.show(epoch, step + 1, means)
-        return means
+                self.show(epoch)
 
-    def show(self, epoch: int, step: int, means: Means) -> None:
+    def take_step(self, plain: Batch) -> None:
+        """One step on one batch."""
+        course, seed = self.course, self.settings.seed
+        step = course.step
+        random = generator(seed, "step", step, device=self.runtime.device)
+        batch = self.augmentation.apply(plain, seed, step)
+        course.means.add(course.stepper(batch, step, random), len(batch))
+        if course.average:
+            course.average.update(step)
+        course.position += 1
+
+    def show(self, epoch: int) -> None:
         """Tell the watchers how the epoch goes."""
-        figures = means.read()
-        self.require_finite(epoch, figures)
+        figures = self.losses()
         for watcher in self.watchers:
             if watcher.live:
-                watcher.progress(epoch, step, figures)
+                watcher.progress(epoch, self.course.position, figures)
 
-    def close_epoch(self, epoch: int, means: Means, seconds: float) -> None:
+    def close_epoch(self, epoch: int) -> None:
         """Judge the epoch, keep it if it is the best, write it down and show it."""
-        figures = means.read()
-        if self.validation is not None:
-            metrics = scalars(evaluate(self.family, self.judged, self.validation))
-            figures |= {f"validation_{name}": value for name, value in metrics.items()}
-        self.require_finite(epoch, figures)
-        record: Record = {"epoch": epoch, "step": epoch * self.steps, **figures, "seconds": round(seconds, 3)}
-        self.best.offer(epoch, record, self.judged)
+        course = self.course
+        figures = self.losses() | self.judgement()
+        self.require_finite(figures)
+        record: Record = {"epoch": epoch, "step": course.step, **figures, "seconds": round(course.seconds, 3)}
+        course.best.offer(epoch, record, course.judged)
         self.history.append(record)
+        course.open_epoch(closed=epoch)
         for watcher in self.watchers:
             watcher.epoch(record)
         if self.watchers and isinstance(self.family, Sampler):
             self.preview(self.family, epoch)
+        self.keep(epoch_ended=True)
+
+    def losses(self) -> dict[str, float]:
+        """The means of the open epoch so far. Raises: DivergedError."""
+        figures = self.course.means.read()
+        self.require_finite(figures)
+        return figures
+
+    def judgement(self) -> dict[str, float]:
+        """What validation says. That changes nothing and may take long, so a signal ends it at once."""
+        if self.validation is None:
+            return {}
+        try:
+            with self.stop.at_once():
+                metrics = scalars(evaluate(self.family, self.course.judged, self.validation))
+        except AskedError:
+            self.keep()
+            raise
+        return {f"validation_{name}": value for name, value in metrics.items()}
 
     def preview(self, sampler: Sampler, epoch: int) -> None:
         """Show what the generator makes of the latents that it is shown every time."""
         random = generator(self.settings.seed, "preview", device=self.runtime.device)
-        pictures = generate(sampler, self.judged, sampler.latents(PREVIEWS, random))
+        pictures = generate(sampler, self.course.judged, sampler.latents(PREVIEWS, random))
         for watcher in self.watchers:
             watcher.preview(epoch, pictures)
 
-    def require_finite(self, epoch: int, figures: dict[str, float]) -> None:
+    def keep(self, epoch_ended: bool = False) -> None:
+        """Save if it is time to; end here if a signal has asked for it. Raises: Stopped."""
+        keeper, asked = self.keeper, self.stop.signal is not None
+        if keeper and (asked or keeper.due(self.course.step) or (epoch_ended and keeper.due_after_epoch())):
+            self.save(keeper)
+        if not asked:
+            return
+        told = f"{self.stop.word} after step {self.course.step} of {self.steps * self.settings.epochs}"
+        if keeper:
+            keeper.wait()
+            told += f"{', saved' if keeper.saved else ', not saved'}; {keeper.mend} goes on"
+        raise Stopped(told, self.stop.exit_code)
+
+    def save(self, keeper: Keeper) -> None:
+        """Hand over a copy of the state. Raises: DivergedError if it is not worth keeping."""
+        self.losses()
+        keeper.save(self.course.state())
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Save at the end as well; after a fault, see to its end what was begun."""
+        try:
+            yield
+            if self.keeper:
+                self.save(self.keeper)
+                self.keeper.wait()
+            self.keep()  # a signal may have come meanwhile
+        except Exception:
+            if self.keeper:
+                with suppress(StorageError):  # the fault itself tells more
+                    self.keeper.wait()
+            raise
+
+    def require_finite(self, figures: dict[str, float]) -> None:
         """Raises: DivergedError if a figure is not a finite number."""
         wrong = [name for name, value in figures.items() if not math.isfinite(value)]
         if wrong:
             raise DivergedError(
-                f"epoch {epoch}: {', '.join(wrong)} is no longer a finite number; "
+                f"epoch {self.course.closed + 1}: {', '.join(wrong)} is no longer a finite number; "
                 f"try --learning-rate {self.settings.learning_rate / 10:g} or --clip 1"
             )

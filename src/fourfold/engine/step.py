@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from ..data.dataset import Batch
+from ..errors import ResumeError
 from ..families.contract import Phase
 from ..settings import Settings
 from .optim import learning_rate, optimizer
+from .state import Tensors, under
 
 
 class Stepper:
@@ -48,6 +50,31 @@ class Stepper:
         phase_optimizer.zero_grad(set_to_none=True)
         name = "loss" if len(self.phases) == 1 else f"{phase.name}_loss"
         return {name: losses.total.detach(), **losses.logged}
+
+    def tensors(self) -> Tensors:
+        """What the optimizers have gathered, as PHASE.PLACE.NAME: the parameter's place among those of the phase."""
+        return {
+            f"{phase.name}.{place}.{name}": value
+            for phase, trained in self.phases
+            for place, parameter in enumerate(trained)
+            for name, value in self.optimizers[phase.name].state.get(parameter, {}).items()
+            if isinstance(value, Tensor)
+        }
+
+    def restore(self, saved: Mapping[str, Tensor]) -> None:
+        """Put back what `tensors` told. Raises: ResumeError if it does not fit the parameters."""
+        for phase, trained in self.phases:
+            state = self.optimizers[phase.name].state
+            for name, value in under(phase.name, saved).items():
+                place, _, key = name.partition(".")
+                if not place.isdecimal() or int(place) >= len(trained):
+                    raise ResumeError(f"the checkpoint is of another network: {phase.name} trains no parameter {place}")
+                parameter = trained[int(place)]
+                if value.shape not in (parameter.shape, ()):
+                    raise ResumeError(f"the checkpoint is of another network: {name} does not fit its parameter")
+                # Moments lie in memory as their parameter does: fused kernels go through both as they lie.
+                kept = torch.empty_like(parameter if value.shape == parameter.shape else value, device=parameter.device)
+                state[parameter][key] = kept.detach().copy_(value)
 
 
 def parameters(networks: Mapping[str, nn.Module], phase: Phase) -> list[nn.Parameter]:

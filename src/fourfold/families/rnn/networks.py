@@ -1,17 +1,18 @@
 """The recurrent networks.
 
-Shapes: n batch, t time, f features, h hidden units, k classes.
+Shapes: n batch, t time, f features, h hidden units, g gates, k classes.
 """
 
-from typing import Literal
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, linear
+from torch.nn.functional import embedding
 
 from ..blocks import glorot_
+from .recurrence import Activation, gru, lstm, simple
 
-Activation = Literal["relu", "tanh"]
+Cell: TypeAlias = "SimpleCell | GruCell | LstmCell"
 
 
 class SimpleCell(nn.Module):
@@ -23,31 +24,59 @@ class SimpleCell(nn.Module):
     def __init__(self, features: int, hidden_size: int, activation: Activation, random: torch.Generator) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        self.activation = {"relu": torch.relu_, "tanh": torch.tanh_}[activation]
-        self.w_hf = nn.Parameter(nn.init.xavier_uniform_(torch.empty(hidden_size, features), generator=random))
-        self.u_hh = nn.Parameter(nn.init.orthogonal_(torch.empty(hidden_size, hidden_size), generator=random))
-        self.b_h = nn.Parameter(torch.zeros(hidden_size))
+        self.activation: Activation = activation
+        self.w_hf, self.u_hh, self.b_h = _weights(1, features, hidden_size, random)
 
-    def forward(self, x_ntf: Tensor, lengths_n: Tensor | None = None) -> list[Tensor]:
-        """The hidden states (n, h) after each time step.
+    def forward(self, x_ntf: Tensor, lengths_n: Tensor | None = None) -> Tensor:
+        """The hidden states after each time step, (n, t, h); past a series' own end they stay as they were."""
+        return simple(x_ntf, (self.w_hf, self.u_hh, self.b_h), self.activation, lengths_n)
 
-        Past a series' own end its state stays as it was, so that what stands in the
-        padding changes nothing and the last state is every series' own last.
-        """
-        x_tnf = x_ntf.transpose(0, 1).contiguous()
-        running_tn1 = None if lengths_n is None else _running(len(x_tnf), lengths_n)
-        if running_tn1 is not None:
-            x_tnf = x_tnf.masked_fill(~running_tn1, 0)  # an infinite value times a gradient of 0 is not 0
-        # One product serves all time steps; only the product with the state must wait for the step before.
-        drive_tnh = linear(x_tnf, self.w_hf, self.b_h)
-        u_t = self.u_hh.t()
-        h_nh = x_ntf.new_zeros(x_ntf.shape[0], len(self.b_h))
-        states = []
-        for t, drive_nh in enumerate(drive_tnh.unbind(0)):
-            new_nh = self.activation(torch.addmm(drive_nh, h_nh, u_t))
-            h_nh = new_nh if running_tn1 is None else torch.where(running_tn1[t], new_nh, h_nh)
-            states.append(h_nh)
-        return states
+    def last(self, x_ntf: Tensor, lengths_n: Tensor | None = None) -> Tensor:
+        """Each series' own last state alone, (n, h)."""
+        return simple(x_ntf, (self.w_hf, self.u_hh, self.b_h), self.activation, lengths_n, every=False)
+
+
+class GruCell(nn.Module):
+    """Gated recurrent unit, as torch's and Keras' are by default; see `recurrence.gru`. Drawn as a simple cell is.
+
+    g: the reset, the update and the candidate, h of each. b adds to the products with x, c to those with the state.
+    """
+
+    def __init__(self, features: int, hidden_size: int, random: torch.Generator) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.w_gf, self.u_gh, self.b_g = _weights(3, features, hidden_size, random)
+        self.c_g = nn.Parameter(torch.zeros(3 * hidden_size))
+
+    def forward(self, x_ntf: Tensor, lengths_n: Tensor | None = None) -> Tensor:
+        """The hidden states after each time step, (n, t, h); past a series' own end they stay as they were."""
+        return gru(x_ntf, (self.w_gf, self.u_gh, self.b_g, self.c_g), lengths_n)
+
+    def last(self, x_ntf: Tensor, lengths_n: Tensor | None = None) -> Tensor:
+        """Each series' own last state alone, (n, h)."""
+        return gru(x_ntf, (self.w_gf, self.u_gh, self.b_g, self.c_g), lengths_n, every=False)
+
+
+class LstmCell(nn.Module):
+    """Long short-term memory; see `recurrence.lstm`. Drawn as a simple cell is, but the forget gate's bias is 1.
+
+    g: the input and forget gates, the candidate and the output gate, h of each. The bias has new cells remember
+    (Gers et al., 2000; Keras' default).
+    """
+
+    def __init__(self, features: int, hidden_size: int, random: torch.Generator) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.w_gf, self.u_gh, self.b_g = _weights(4, features, hidden_size, random)
+        nn.init.ones_(self.b_g[hidden_size : 2 * hidden_size])
+
+    def forward(self, x_ntf: Tensor, lengths_n: Tensor | None = None) -> Tensor:
+        """The hidden states after each time step, (n, t, h); past a series' own end they stay as they were."""
+        return lstm(x_ntf, (self.w_gf, self.u_gh, self.b_g), lengths_n)
+
+    def last(self, x_ntf: Tensor, lengths_n: Tensor | None = None) -> Tensor:
+        """Each series' own last state alone, (n, h)."""
+        return lstm(x_ntf, (self.w_gf, self.u_gh, self.b_g), lengths_n, every=False)
 
 
 class Embedding(nn.Module):
@@ -84,7 +113,7 @@ class Classic(nn.Module):
     2,282 parameters for 28 features and ten classes.
     """
 
-    def __init__(self, enter: Entrance, cell: SimpleCell, classes: int, random: torch.Generator) -> None:
+    def __init__(self, enter: Entrance, cell: Cell, classes: int, random: torch.Generator) -> None:
         super().__init__()
         self.enter = enter
         self.cell = cell
@@ -93,16 +122,19 @@ class Classic(nn.Module):
 
     def forward(self, x: Tensor, lengths_n: Tensor | None = None) -> Tensor:
         """Logits (n, k): the output at each series' last step. x: what its entrance takes."""
-        logits_nk: Tensor = self.output(self.cell(self.enter(x), lengths_n)[-1])
+        logits_nk: Tensor = self.output(self.cell.last(self.enter(x), lengths_n))
         return logits_nk
 
     def outputs(self, x: Tensor, lengths_n: Tensor | None = None) -> Tensor:
         """y_t = V h_t + c at every step, (n, t, k); past a series' end its last one is repeated."""
-        y_ntk: Tensor = self.output(torch.stack(self.cell(self.enter(x), lengths_n), dim=1))
+        y_ntk: Tensor = self.output(self.cell(self.enter(x), lengths_n))
         return y_ntk
 
 
-def _running(time: int, lengths_n: Tensor) -> Tensor:
-    """Bool (t, n, 1): whether a series has not ended yet at a step."""
-    steps_t = torch.arange(time, device=lengths_n.device)
-    return (steps_t[:, None] < lengths_n)[:, :, None]
+def _weights(
+    gates: int, features: int, hidden_size: int, random: torch.Generator
+) -> tuple[nn.Parameter, nn.Parameter, nn.Parameter]:
+    """W, Glorot-uniform, and U, orthogonal, each over all gates at once as in Keras, and a bias of zeros."""
+    w_gf = nn.init.xavier_uniform_(torch.empty(gates * hidden_size, features), generator=random)
+    u_gh = nn.init.orthogonal_(torch.empty(gates * hidden_size, hidden_size), generator=random)
+    return nn.Parameter(w_gf), nn.Parameter(u_gh), nn.Parameter(torch.zeros(gates * hidden_size))
