@@ -223,8 +223,8 @@ def ways(family: str, asked: argparse.Namespace, place: Path, data: Path) -> Ite
         if asked.sites:
             yield torture(family, "sites", [partial(died, site) for site in chosen], place, data)
         if asked.faults:
-            pairs = [(site, fault) for site in chosen for fault in FAULTS]
-            faults = [partial(failed, site, fault) for site, fault in pairs[:: asked.stride]]
+            kinds = len(FAULTS) if asked.stride == 1 else 1
+            faults = [partial(failed, site, fault) for site in chosen for fault in dice.sample(FAULTS, kinds)]
             yield torture(family, "faults", faults, place, data)
 
 
@@ -253,7 +253,7 @@ def run() -> int:
     parser.add_argument("--kills", type=int, default=0, help="trainings a family that are killed at random times")
     parser.add_argument("--sites", action="store_true", help="die at every call that changes the disk")
     parser.add_argument("--faults", action="store_true", help="fail at every such call")
-    parser.add_argument("--stride", type=int, default=1, help="of the sites every so manieth, from a random one")
+    parser.add_argument("--stride", type=int, default=1, help="of the sites every so manieth only, with one fault each")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     prepare()

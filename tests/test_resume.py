@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,6 @@ from fourfold.engine.loop import Trainer
 from fourfold.errors import ResumeError, Stopped, StorageError
 from fourfold.storage import lock
 
-ROOT = Path(__file__).parents[1]
-KILLS = int(os.environ.get("FOURFOLD_KILLS", "3"))  # random ones a family
 FEW: dict[str, Any] = {"epochs": 3, "batch_size": 20, "checkpoint_every": "2steps", "quiet": True}  # 3 steps an epoch
 
 
@@ -284,27 +280,3 @@ def test_an_interval_that_is_none_is_refused() -> None:
     for every in ("5", "0s", "5 min", "steps", "off5"):
         with pytest.raises(ff.UsageError, match="it is written 500steps, 30s, 5min, 2h or off"):
             ff.train("cnn", "mnist", checkpoint_every=every)
-
-
-def torture(*words: str) -> Any:
-    """What `benchmarks/torture.py` finds."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "benchmarks" / "torture.py"), *words]
-    ran = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-    assert ran.stdout, ran.stderr
-    return json.loads(ran.stdout)
-
-
-def test_real_processes_killed_at_random_go_on_to_the_same_bits() -> None:
-    """Each is killed one to three times."""
-    tallies = torture("--kills", str(KILLS))
-    assert [tally["wrong"] for tally in tallies] == [[]] * 4
-    assert all(tally["trainings"] == KILLS for tally in tallies)
-    assert sum(tally["deaths"] for tally in tallies) > 0
-
-
-def test_a_death_or_a_fault_wherever_the_disk_is_written_loses_nothing() -> None:
-    """Every so manieth of the places; all of them in `make torture`."""
-    tallies = torture("--sites", "--faults", "--families", "autoencoder", "--stride", "16")
-    assert [tally["wrong"] for tally in tallies] == [[], []]
-    assert all(tally["deaths"] > 0 for tally in tallies)
