@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import load as load
+    from .api import resume as resume
     from .api import train as train
     from .data.samples import samples as samples
     from .errors import DataError as DataError
@@ -38,6 +39,7 @@ _HOME = {
     "StorageError": "errors",
     "UsageError": "errors",
     "load": "api",
+    "resume": "api",
     "samples": "data.samples",
     "train": "api",
 }

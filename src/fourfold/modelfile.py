@@ -17,14 +17,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from .data.schema import Schema
+from .engine.tensorfile import LARGEST_HEADER, MOST_TENSORS
 from .errors import ModelError
 from .storage import as_json, new_folder
 
 WEIGHTS, DESCRIPTION, CARD = "weights.safetensors", "model.json", "README.md"
 
-# A legal safetensors header can ask for seconds and gigabytes; no network here comes near these.
-LARGEST_HEADER = 1 << 20
-MOST_TENSORS = 10_000
 LARGEST_DESCRIPTION = 16 << 20
 
 
@@ -42,6 +40,7 @@ class Origin(BaseModel):
     created: str
     device: str
     versions: dict[str, str]
+    notes: tuple[str, ...] = ()  # what happened to the training on the way
 
 
 class Description(BaseModel):

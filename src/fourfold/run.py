@@ -18,6 +18,7 @@ from .data.dataset import Dataset
 from .data.finding import Finding
 from .data.formats.pictures import write_grid
 from .data.schema import Schema
+from .engine.blame import Failure
 from .engine.history import Record
 from .errors import ResumeError, StorageError, UsageError
 from .families import settings_of
@@ -25,6 +26,7 @@ from .settings import Settings
 from .storage import append_line, as_json, lock, remove_folder, sweep, sync, write_file
 
 SETTINGS, SCHEMA, SPLITS, LOCK = "settings.yaml", "schema.json", "splits.json", ".lock"
+FAILURE = "diverged.json"
 
 
 class Run:
@@ -122,18 +124,11 @@ class Run:
             if getattr(known, name) != getattr(schema, name):
                 raise ResumeError(f"{path}: the data have another {name} than the run began with; train anew")
 
-    def keep_model(self, save: Callable[[Path], object], notes: Sequence[str]) -> None:
-        """Put the model that `save` writes in the place of an older one, if there is any: the last act of a training.
-
-        notes: what happened to the training, for the card.
-        """
+    def keep_model(self, save: Callable[[Path], object]) -> None:
+        """Put the model that `save` writes in the place of an older one: the last act of a training."""
         ready = self.folder / "model-new"
         shutil.rmtree(ready, ignore_errors=True)
         save(ready)
-        if notes:
-            card = ready / "README.md"
-            lines = "".join(f"- {note}\n" for note in notes)
-            write_file(card, card.read_text(encoding="utf-8") + f"\n## What happened on the way\n\n{lines}")
         try:
             if self.model.exists():
                 remove_folder(self.model)
@@ -192,6 +187,15 @@ class Run:
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)
         write_grid(folder / f"epoch-{epoch:04d}.png", pictures.numpy())
+
+    def note(self, text: str) -> None:
+        """Log what happened to the training."""
+        self.log(f"warning: {text}")
+
+    def failed(self, failure: Failure) -> None:
+        """Write down which examples the step had that went wrong."""
+        write_file(self.folder / FAILURE, as_json(asdict(failure)))
+        self.log(f"{failure}; its examples are in {FAILURE}")
 
 
 def _claim(folder: Path) -> Path:

@@ -15,6 +15,8 @@ import torch
 from .errors import OutOfMemoryError, UsageError, nearest
 from .settings import Device
 
+WORDS = ("can't allocate memory", "not enough memory", "could not create a primitive")  # torch's, on a CPU
+
 
 def generator(seed: int, *position: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """Random numbers for one place in a run, such as (seed, "step", 1200).
@@ -99,9 +101,12 @@ def within_memory(mend: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # On a CPU torch has no error of its own for it, only words.
-        words = ("can't allocate memory", "not enough memory")
-        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not known and not any(word in str(error) for word in words):
+        if not out_of_memory(error):
             raise
         raise OutOfMemoryError(f"out of memory; {mend}") from error
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out. On a CPU torch has no error of its own for it."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or any(words in str(error) for words in WORDS)

@@ -120,11 +120,11 @@ def test_a_signal_finishes_the_step_and_saves(
     before = signal.getsignal(number)
     calls = iter(range(1, 100))
 
-    def struck(*arguments: Any) -> Any:
+    def struck(*arguments: Any, **named: Any) -> Any:
         if next(calls) == 2:
             os.kill(os.getpid(), number)
             assert where != "evaluation", "evaluation would have been waited for"
-        return plain(*arguments)
+        return plain(*arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, struck)

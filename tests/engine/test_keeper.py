@@ -23,7 +23,7 @@ from .training import Patient, train, unheard
 pytestmark = pytest.mark.usefixtures("swift")
 
 
-POINT = Point(step=1, closed=0, position=1, seconds=0, best_epoch=0, best_value=None, examples=0, sums={})
+POINT = Point(step=1, closed=0, position=1, seconds=0, best_epoch=0, best_value=None, examples=0, sums={}, at_once=1)
 TERMS = Terms(family="cnn", settings={}, fingerprint="", machine={})
 
 

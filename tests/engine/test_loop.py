@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fourfold.data.dataset import Dataset
 from fourfold.data.finding import Finding
 from fourfold.data.order import order
+from fourfold.engine.blame import Failure
 from fourfold.engine.history import History, Record
 from fourfold.engine.loop import Outcome, Trainer
 from fourfold.errors import DivergedError, UsageError
@@ -65,6 +66,12 @@ class Onlooker:
     def preview(self, epoch: int, pictures: Tensor) -> None:
         self.told.append(("preview", epoch, pictures))
 
+    def note(self, text: str) -> None:
+        self.told.append(("note", text))
+
+    def failed(self, failure: Failure) -> None:
+        self.told.append(("failed", failure))
+
 
 def test_training_is_what_a_plain_loop_does(digits: Dataset) -> None:
     """The same network, order and optimizer in ten lines of PyTorch end with the same weights."""
@@ -102,8 +109,8 @@ def test_looking_on_changes_nothing(digits: Dataset, monkeypatch: pytest.MonkeyP
     records = [[{**record, "seconds": 0} for record in one.history] for one in (seen, unseen)]
     assert records[0] == records[1]
     kinds = [event[0] for event in onlooker.told]
-    assert kinds == ["begin", *["progress"] * 4, "epoch", "preview"]
-    assert onlooker.told[-1][2].shape == (64, 1, 28, 28)
+    assert kinds == ["begin", *["progress"] * 4, "preview", "epoch"]
+    assert onlooker.told[-2][2].shape == (64, 1, 28, 28)
 
 
 def test_a_preview_shows_the_same_latents_every_time(digits: Dataset) -> None:

@@ -1,6 +1,6 @@
 """Examples under a schema, with their splits, and how batches are taken from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
@@ -145,3 +145,22 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def parts(self, size: int) -> Iterator[Self]:
+        """The batch in parts of `size` examples, the last of what is left; the batch itself if it is not larger."""
+        if len(self) <= size:
+            yield self
+            return
+        for start in range(0, len(self), size):
+            within = slice(start, start + size)
+            yield replace(
+                self,
+                x=self.x[within],
+                lengths=None if self.lengths is None else self.lengths[within],
+                y=None if self.y is None else self.y[within],
+                index=self.index[within],
+            )
+
+    def first(self, size: int) -> Self:
+        """Its first `size` examples."""
+        return next(self.parts(size))

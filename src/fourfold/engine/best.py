@@ -12,22 +12,24 @@ from .state import Tensors, prefixed, require_alike, tensors_of, under
 class Best:
     """The weights of the best epoch so far by a validation metric; the earlier of two equal ones.
 
-    Without a monitor, or without the metric in a record, the last epoch is the best.
+    Without a monitor, or without the metric in a record, the last epoch is the best. perishable:
+    one that is offered as spoilt takes no other's place.
     """
 
-    def __init__(self, monitor: Monitor | None) -> None:
+    def __init__(self, monitor: Monitor | None, perishable: bool = False) -> None:
         self.monitor = monitor
+        self.perishable = perishable
         self.epoch = 0
         self.value: float | None = None
         self.weights: dict[str, dict[str, Tensor]] = {}
 
-    def offer(self, epoch: int, record: Record, networks: Mapping[str, nn.Module]) -> None:
+    def offer(self, epoch: int, record: Record, networks: Mapping[str, nn.Module], spoilt: bool = False) -> None:
         """Copy the weights of an epoch if it is the best."""
         value = record.get(f"validation_{self.monitor.metric}") if self.monitor else None
-        if value is None:
-            self.epoch = epoch
-        elif self._better(value):
-            self.epoch, self.value = epoch, value
+        if (spoilt and self.epoch) or (value is not None and not self._better(value)):
+            return
+        self.epoch, self.value = epoch, value
+        if value is not None or self.perishable:
             self.weights = {
                 name: {key: tensor.clone() for key, tensor in network.state_dict().items()}
                 for name, network in networks.items()

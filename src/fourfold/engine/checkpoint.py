@@ -20,7 +20,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ResumeError, StorageError
-from ..storage import Piece, remove_folder, sweep, sync, write_folder
+from ..storage import Piece, remove_folder, sweep, sync, unwritten, write_folder
 from . import tensorfile
 from .state import Point, State, Tensors
 from .terms import Terms
@@ -98,7 +98,7 @@ def write(folder: Path, state: State, terms: Terms) -> None:
         if target.exists():
             remove_folder(target)
     except OSError as error:
-        raise StorageError(f"{target}: cannot be written ({error.strerror or error})") from error
+        raise unwritten(target, error) from error
     files: dict[str, File] = {}
     write_folder(
         target,

@@ -6,10 +6,12 @@ from torch import nn
 
 from ..errors import ResumeError
 from .best import Best
+from .blame import first_bad
 from .ema import Average
-from .history import Means
+from .health import Health
+from .history import Means, Values
 from .state import Point, State, copied, fill, prefixed, tensors_of, under
-from .step import Stepper
+from .step import NotFiniteError, Stepper
 from .tensorfile import LARGEST_HEADER
 
 
@@ -21,16 +23,23 @@ class Course:
     """
 
     def __init__(
-        self, networks: dict[str, nn.Module], average: Average | None, stepper: Stepper, best: Best, steps: int
+        self,
+        networks: dict[str, nn.Module],
+        average: Average | None,
+        stepper: Stepper,
+        best: Best,
+        health: Health,
+        steps: int,
     ) -> None:
         self.networks = networks
         self.average = average
         self.stepper = stepper
         self.best = best
+        self.health = health
         self.steps = steps
         self.closed = 0  # epochs that have ended
         self.position = 0  # steps of the open one that are done
-        self.means = Means()  # over these
+        self.means = Means(watch=self.seen)  # over these
         self.before = 0.0  # seconds of earlier processes
         self.began = time.monotonic()
 
@@ -56,7 +65,14 @@ class Course:
 
     def open_epoch(self, closed: int) -> None:
         """Stand at the beginning of the epoch that follows `closed` ones."""
-        self.closed, self.position, self.means = closed, 0, Means()
+        self.closed, self.position, self.means = closed, 0, Means(watch=self.seen)
+
+    def seen(self, values: Values) -> None:
+        """The figures of the last steps, once they are read. Raises: NotFiniteError, DivergedError."""
+        step = self.step - max(map(len, values.values()))
+        if (bad := first_bad(values)) is not None:
+            raise NotFiniteError(step + bad)
+        self.health.watch(step, values)
 
     def state(self) -> State:
         """A copy of it, which later steps leave alone."""
@@ -70,8 +86,9 @@ class Course:
             best_value=self.best.value,
             examples=self.means.count,
             sums=self.means.sums,
+            at_once=self.stepper.at_once,
         )
-        rest = prefixed("optimizer", self.stepper.tensors())
+        rest = prefixed("optimizer", self.stepper.tensors()) | prefixed("health", self.health.tensors())
         if self.average:
             rest |= prefixed("average", tensors_of(self.average.networks))
         best = prefixed("best", self.best.tensors())  # copies already, which nothing writes into
@@ -87,7 +104,7 @@ class Course:
             )
         self._take(state)
         self.closed, self.position = point.closed, point.position
-        self.means = Means(dict(point.sums), point.examples)
+        self.means = Means(dict(point.sums), point.examples, self.seen)
 
     def adopt(self, state: State) -> None:
         """Go on from a state of another set of examples: from the beginning of its open epoch.
@@ -101,6 +118,8 @@ class Course:
         point = state.point
         fill(tensors_of(self.networks), state.weights)
         self.stepper.restore(under("optimizer", state.rest))
+        self.stepper.at_once = point.at_once
+        self.health.restore(under("health", state.rest))
         if self.average:
             fill(tensors_of(self.average.networks), under("average", state.rest))
         self.best.resume(point.best_epoch, point.best_value, under("best", state.rest), self.judged)

@@ -1,7 +1,7 @@
 """What happened in a training, a record an epoch."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ..errors import ResumeError
 from ..storage import append_line, write_file
 
 Record = dict[str, Any]
+Values = Mapping[str, Sequence[float]]  # a figure's values, step by step
 
 
 class History:
@@ -86,15 +87,19 @@ class History:
 class Means:
     """Means over the examples seen, left on the device until they are asked for.
 
-    sums, count: what an earlier part of the epoch has come to.
+    sums, count: what an earlier part of the epoch has come to. watch: is shown the figures of
+    every step once they are read, by name.
     """
 
-    def __init__(self, sums: dict[str, float] | None = None, count: int = 0) -> None:
-        self.unread: list[tuple[dict[str, Tensor], int]] = []
+    def __init__(
+        self, sums: dict[str, float] | None = None, count: int = 0, watch: Callable[[Values], None] | None = None
+    ) -> None:
+        self.unread: list[tuple[dict[str, Tensor | float], int]] = []
         self.sums = sums or {}
         self.count = count
+        self.watch = watch
 
-    def add(self, figures: dict[str, Tensor], count: int) -> None:
+    def add(self, figures: dict[str, Tensor | float], count: int) -> None:
         """Take a batch's mean figures, scalars, as they are: no kernel runs and nothing waits."""
         self.unread.append((figures, count))
 
@@ -104,13 +109,23 @@ class Means:
         Added one after the other in double precision, so that the sums do not depend on how often they are read.
         """
         if self.unread:
-            counts = [count for _, count in self.unread]
-            for name in self.unread[0][0]:
-                values = torch.stack([figures[name] for figures, _ in self.unread]).double().tolist()
+            steps, counts = zip(*self.unread, strict=True)
+            self.unread = []
+            values = {name: _numbers([figures[name] for figures in steps]) for name in steps[0]}
+            for name, numbers in values.items():
                 total = self.sums.get(name, 0.0)
-                for value, count in zip(values, counts, strict=True):
+                for value, count in zip(numbers, counts, strict=True):
                     total += value * count
                 self.sums[name] = total
             self.count += sum(counts)
-            self.unread.clear()
+            if self.watch:
+                self.watch(values)
         return {name: total / self.count for name, total in self.sums.items()}
+
+
+def _numbers(figures: list[Tensor | float]) -> list[float]:
+    """Scalars on a device, all read at once, or numbers that are at hand."""
+    tensors = [figure for figure in figures if isinstance(figure, Tensor)]
+    if len(tensors) < len(figures):
+        return [float(figure) for figure in figures]
+    return list(torch.stack(tensors).double().tolist())

@@ -5,25 +5,31 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..data.augment import Augmentation, asked
-from ..data.dataset import Batch, Dataset
+from ..data.dataset import Batch, Dataset, Examples
 from ..data.feed import feed
 from ..data.order import batches
 from ..errors import DivergedError, Stopped, StorageError
 from ..families.contract import Family, Sampler
 from ..runtime import Runtime, generator
 from .best import Best
+from .blame import Failure, suspects
 from .course import Course
 from .ema import Average
 from .evaluate import evaluate, generate, scalars
+from .health import Health, diversity
 from .history import History, Record
 from .keeper import Keeper
+from .memory import fit_batch
 from .placement import place
-from .step import Stepper
+from .state import tensors_of
+from .step import NotFiniteError, Stepper
 from .stop import AskedError, Stop
 from .watcher import Watcher
 
@@ -62,8 +68,13 @@ class Trainer:
         average = Average(networks, settings.ema) if settings.ema else None
         self.steps = math.ceil(len(self.train) / settings.batch_size)  # an epoch
         self.augmentation = Augmentation(asked(settings.augment, dataset.schema), dataset.schema)
-        stepper = Stepper(networks, family.phases(), settings, self.steps * settings.epochs)
-        self.course = Course(networks, average, stepper, Best(family.monitor), self.steps)
+        phases = family.phases()
+        stepper = Stepper(networks, phases, settings, self.steps * settings.epochs)
+        health = Health(phases, settings.clip > 0, self.note)
+        best = Best(family.monitor, perishable=isinstance(family, Sampler))
+        self.course = Course(networks, average, stepper, best, health, self.steps)
+        self.names = dataset.train.names
+        self.largest = largest(dataset.train, settings.batch_size)
 
     def fit(
         self, history: History | None = None, watchers: Sequence[Watcher] = (), keeper: Keeper | None = None
@@ -71,21 +82,37 @@ class Trainer:
         """Train to the end, or until validation has not improved for `patience` epochs.
 
         history: where the epochs are written down. keeper: writes the checkpoints.
-        Raises: DivergedError if a loss is no longer a number, StorageError if the history or
-        two checkpoints in a row cannot be written, Stopped if a signal asks for it.
+        Raises: DivergedError if a loss or a gradient is no longer a number or gradients explode,
+        OutOfMemoryError if not one example fits, StorageError if the history or two checkpoints
+        in a row cannot be written, Stopped if a signal asks for it.
         """
         self.history, self.watchers, self.keeper = history or self.history, watchers, keeper
         course = self.course
         course.began = time.monotonic()
+        fit_batch(course.stepper, self.train.gather(self.largest), partial(self.note, step=course.step))
         for watcher in self.watchers:
             watcher.begin(self.settings.epochs, self.steps, len(self.train))
         with self.stop.listening(), self.keeping():
             while not self.ended:
-                self.run_epoch(course.closed + 1)
-                self.close_epoch(course.closed + 1)
+                try:
+                    self.run_epoch(course.closed + 1)
+                    self.close_epoch(course.closed + 1)
+                except NotFiniteError as error:
+                    raise self.diverged(error.step) from None
+        return self.outcome()
+
+    def outcome(self) -> Outcome:
+        """The best epoch so far; after it nothing can be trained any more."""
+        course = self.course
         course.best.restore(course.judged)
         kept = {name: network.eval().requires_grad_(False) for name, network in course.judged.items()}
         return Outcome(kept, course.best.epoch, course.closed, course.seconds)
+
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether an epoch has been closed and what `outcome` would give has finite weights only."""
+        best, judged = self.course.best, tensors_of(self.course.judged)
+        return best.epoch > 0 and all(bool(one.isfinite().all()) for one in (best.tensors() or judged).values())
 
     @property
     def ended(self) -> bool:
@@ -101,9 +128,11 @@ class Trainer:
         for batch in self.train.batches(islice(pieces, self.course.position, None)):
             self.take_step(batch)
             self.keep()
-            if live and time.monotonic() - seen > REFRESH:
+            if time.monotonic() - seen > REFRESH:
                 seen = time.monotonic()
-                self.show(epoch)
+                self.course.means.read()
+                if live:
+                    self.show(epoch)
 
     def take_step(self, plain: Batch) -> None:
         """One step on one batch."""
@@ -129,13 +158,13 @@ class Trainer:
         figures = self.losses() | self.judgement()
         self.require_finite(figures)
         record: Record = {"epoch": epoch, "step": course.step, **figures, "seconds": round(course.seconds, 3)}
-        course.best.offer(epoch, record, course.judged)
+        if isinstance(self.family, Sampler):
+            record["diversity"] = self.preview(self.family, epoch)
+        course.best.offer(epoch, record, course.judged, spoilt=course.health.collapsed)
         self.history.append(record)
         course.open_epoch(closed=epoch)
         for watcher in self.watchers:
             watcher.epoch(record)
-        if self.watchers and isinstance(self.family, Sampler):
-            self.preview(self.family, epoch)
         self.keep(epoch_ended=True)
 
     def losses(self) -> dict[str, float]:
@@ -156,12 +185,16 @@ class Trainer:
             raise
         return {f"validation_{name}": value for name, value in metrics.items()}
 
-    def preview(self, sampler: Sampler, epoch: int) -> None:
-        """Show what the generator makes of the latents that it is shown every time."""
+    def preview(self, sampler: Sampler, epoch: int) -> float:
+        """Show what the generator makes of the latents that it is shown every time. Returns: their diversity."""
         random = generator(self.settings.seed, "preview", device=self.runtime.device)
         pictures = generate(sampler, self.course.judged, sampler.latents(PREVIEWS, random))
         for watcher in self.watchers:
             watcher.preview(epoch, pictures)
+        few = self.train.gather(torch.arange(min(PREVIEWS, len(self.train))))
+        share = diversity(pictures, few.x.cpu())
+        self.course.health.samples(self.course.step, share, late=2 * epoch > self.settings.epochs)
+        return share
 
     def keep(self, epoch_ended: bool = False) -> None:
         """Save if it is time to; end here if a signal has asked for it. Raises: Stopped."""
@@ -201,6 +234,35 @@ class Trainer:
         wrong = [name for name, value in figures.items() if not math.isfinite(value)]
         if wrong:
             raise DivergedError(
-                f"epoch {self.course.closed + 1}: {', '.join(wrong)} is no longer a finite number; "
-                f"try --learning-rate {self.settings.learning_rate / 10:g} or --clip 1"
+                f"epoch {self.course.closed + 1}: {', '.join(wrong)} is no longer a finite number; {self.mend}"
             )
+
+    def diverged(self, step: int) -> DivergedError:
+        """What to say of a step whose loss or gradient is not a finite number; its examples are noted."""
+        epoch, position = step // self.steps + 1, step % self.steps
+        pieces = batches(len(self.train), self.settings.seed, epoch, self.settings.batch_size)
+        places = next(islice(pieces, position, None)).tolist()
+        found = suspects(self.course.stepper, self.train, self.augmentation, self.names, places, step)
+        failure = Failure(epoch, step, found)
+        for watcher in self.watchers:
+            watcher.failed(failure)
+        return DivergedError(f"{failure}; {self.mend}")
+
+    @property
+    def mend(self) -> str:
+        """What helps a training that diverges."""
+        slower = f"try --learning-rate {self.settings.learning_rate / 10:g}"
+        return slower if self.settings.clip else f"{slower} or --clip 1"
+
+    def note(self, text: str, step: int) -> None:
+        """Write down what happened to the training itself, and tell it."""
+        self.history.note(text, step)
+        for watcher in self.watchers:
+            watcher.note(text)
+
+
+def largest(examples: Examples, size: int) -> Tensor:
+    """The places of the batch that needs the most memory: the longest examples. int64 (size,) or fewer."""
+    if examples.lengths is None:
+        return torch.arange(min(size, len(examples)))
+    return examples.lengths.argsort(descending=True)[:size]

@@ -28,6 +28,7 @@ class Point(BaseModel):
     best_value: float | None
     examples: int = Field(ge=0)  # that the sums are over
     sums: dict[str, float]  # of the open epoch's figures
+    at_once: int = Field(ge=1)  # examples of a batch that are computed together
 
 
 @dataclass(frozen=True)

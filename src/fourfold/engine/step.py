@@ -1,5 +1,6 @@
 """One step of training: every phase in turn, over one batch."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -7,49 +8,108 @@ from torch import Tensor, nn
 
 from ..data.dataset import Batch
 from ..errors import ResumeError
-from ..families.contract import Phase
+from ..families.contract import Losses, Phase
 from ..settings import Settings
 from .optim import learning_rate, optimizer
 from .state import Tensors, under
+
+Figure = Tensor | float  # a number on a device that nothing has waited for, or one that is at hand
+NORM = "gradient_norm"
+
+
+class NotFiniteError(Exception):
+    """A loss or a gradient is not a finite number; the phase has not been applied. step: counted from 0."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(step)
+        self.step = step
 
 
 class Stepper:
     """Runs steps: zeroing, backward, clipping, the optimizers and their schedule.
 
-    steps: how many steps the whole training has, for the schedule.
+    steps: how many steps the whole training has, for the schedule. at_once: of how many examples
+    activations are held; larger batches are computed in parts, whose gradients are summed.
     """
 
     def __init__(self, networks: dict[str, nn.Module], phases: Sequence[Phase], settings: Settings, steps: int) -> None:
         self.networks = networks
         self.settings = settings
         self.steps = steps
+        self.at_once = settings.batch_size
         self.phases = [(phase, parameters(networks, phase)) for phase in phases]
         self.optimizers = {phase.name: optimizer(trained, settings) for phase, trained in self.phases}
+        self.device = self.phases[0][1][0].device
+        # On a GPU nobody waits to see whether a gradient is finite: from the first one that is not, this makes
+        # the fused optimizers leave everything as it is, until the figures are read.
+        self.stuck = None if self.device.type == "cpu" else torch.zeros((), device=self.device)
 
-    def __call__(self, batch: Batch, step: int, random: torch.Generator) -> dict[str, Tensor]:
-        """Step `step`, counted from 0. Returns: the phases' figures, scalars on the device."""
+    def __call__(self, batch: Batch, step: int, random: torch.Generator) -> dict[str, Figure]:
+        """Step `step`, counted from 0. Returns: the phases' figures.
+
+        Raises: NotFiniteError, on a CPU, before the phase is applied.
+        """
         rate = learning_rate(self.settings, step, self.steps)
-        figures: dict[str, Tensor] = {}
+        figures: dict[str, Figure] = {}
         for phase, trained in self.phases:
-            figures |= self.update(phase, trained, batch, rate, random)
+            figures |= self.update(phase, trained, batch, rate, step, random)
         return figures
 
     def update(
-        self, phase: Phase, trained: list[nn.Parameter], batch: Batch, rate: float, random: torch.Generator
-    ) -> Mapping[str, Tensor]:
+        self,
+        phase: Phase,
+        trained: list[nn.Parameter],
+        batch: Batch,
+        rate: float,
+        step: int,
+        random: torch.Generator,
+    ) -> Mapping[str, Figure]:
         """One phase: its loss, the gradient of that with respect to its own networks, one update."""
-        losses = phase.loss(self.networks, batch, random)
-        # `inputs` keeps gradients out of every network that the phase does not train.
-        losses.total.backward(inputs=trained)  # type: ignore[no-untyped-call]
+        losses = self.differentiate(phase, trained, batch, step, random)
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        norm = norm_of(gradients)
+        self.hold(losses.total, norm, step)
         if self.settings.clip:
-            nn.utils.clip_grad_norm_(trained, self.settings.clip)
+            clip(gradients, norm, self.settings.clip)
         phase_optimizer = self.optimizers[phase.name]
         for group in phase_optimizer.param_groups:
             group["lr"] = rate
         phase_optimizer.step()
         phase_optimizer.zero_grad(set_to_none=True)
-        name = "loss" if len(self.phases) == 1 else f"{phase.name}_loss"
-        return {name: losses.total.detach(), **losses.logged}
+        loss, gradient = ("loss", NORM) if len(self.phases) == 1 else (f"{phase.name}_loss", f"{phase.name}_{NORM}")
+        return {loss: losses.total, gradient: norm, **losses.logged}
+
+    def differentiate(
+        self, phase: Phase, trained: list[nn.Parameter], batch: Batch, step: int, random: torch.Generator
+    ) -> Losses:
+        """The gradients of a phase's loss, left in its parameters; what the loss came to."""
+        total, logged = torch.zeros((), device=batch.x.device), dict[str, Tensor]()
+        for part in batch.parts(self.at_once):
+            losses = self.loss(phase, part, step, random)
+            share = len(part) / len(batch)
+            # `inputs` keeps gradients out of every network that the phase does not train.
+            scaled = losses.total if share == 1 else losses.total * share
+            scaled.backward(inputs=trained)  # type: ignore[no-untyped-call]
+            if share == 1:
+                return Losses(losses.total.detach(), losses.logged)
+            total = total + scaled.detach()
+            logged = {name: logged.get(name, 0) + value * share for name, value in losses.logged.items()}
+        return Losses(total, logged)
+
+    def loss(self, phase: Phase, batch: Batch, step: int, random: torch.Generator) -> Losses:
+        """What the phase says of a batch."""
+        pace = (step / self.steps,) if phase.paced else ()
+        return phase.loss(self.networks, batch, random, *pace)
+
+    def hold(self, total: Tensor, norm: Figure, step: int) -> None:
+        """Keep what is not finite from being applied: by raising NotFiniteError, or without waiting for the device."""
+        if self.stuck is None:
+            if not math.isfinite(total.item() + norm):
+                raise NotFiniteError(step)
+            return
+        torch.maximum(self.stuck, (total + norm).isfinite().logical_not().to(self.stuck.dtype), out=self.stuck)
+        for phase_optimizer in self.optimizers.values():
+            phase_optimizer.found_inf = self.stuck  # type: ignore[attr-defined]  # read by every fused kernel
 
     def tensors(self) -> Tensors:
         """What the optimizers have gathered, as PHASE.PLACE.NAME: the parameter's place among those of the phase."""
@@ -80,3 +140,20 @@ class Stepper:
 def parameters(networks: Mapping[str, nn.Module], phase: Phase) -> list[nn.Parameter]:
     """The parameters of the networks that a phase trains."""
     return [p for name in phase.trains for p in networks[name].parameters()]
+
+
+def norm_of(gradients: list[Tensor]) -> Figure:
+    """The Euclidean norm of gradients taken together: a number on a CPU, elsewhere a scalar on the device."""
+    norms = torch._foreach_norm(gradients)
+    if gradients[0].device.type == "cpu":
+        return math.hypot(*(norm.item() for norm in norms))
+    total: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    return total
+
+
+def clip(gradients: list[Tensor], norm: Figure, largest: float) -> None:
+    """Scale gradients down, in place, to a norm of at most `largest`."""
+    if isinstance(norm, Tensor):
+        torch._foreach_mul_(gradients, (largest / norm).clamp(max=1))
+    elif norm > largest:
+        torch._foreach_mul_(gradients, largest / norm)

@@ -6,6 +6,7 @@ from typing import Protocol
 from torch import Tensor
 
 from ..data.finding import Finding
+from .blame import Failure
 from .history import Record
 
 
@@ -36,4 +37,12 @@ class Watcher(Protocol):
 
     def preview(self, epoch: int, pictures: Tensor) -> None:
         """What a generator makes of the same latents as ever, (n, channels, height, width) in [0, 1]."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something happened to the training itself that is worth a warning."""
+        ...
+
+    def failed(self, failure: Failure) -> None:
+        """A loss or a gradient is not a finite number, so training ends here."""
         ...

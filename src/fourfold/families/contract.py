@@ -32,11 +32,18 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Phase:
-    """One loss and the names of the networks that it trains; the others stay as they are."""
+    """One loss and the names of the networks that it trains; the others stay as they are.
+
+    loss: of the networks, a batch and the step's random numbers. paced: it has a schedule, so
+    it is also told the share of all steps that are over, in [0, 1). saturates: logged scores in
+    [0, 1] that come near 1 when the phase leaves the others nothing to learn from.
+    """
 
     name: str
     trains: tuple[str, ...]
-    loss: Callable[[Networks, Batch, torch.Generator], Losses]
+    loss: Callable[..., Losses]
+    paced: bool = False
+    saturates: tuple[str, ...] = ()
 
 
 class Monitor(NamedTuple):
@@ -95,6 +102,15 @@ class Classifier(Protocol):
 
 
 @runtime_checkable
+class Viewer(Protocol):
+    """A classifier that can look at an example more than once (test-time augmentation)."""
+
+    def viewed(self, networks: Networks) -> Networks:
+        """The same networks, to be asked in their place: each answer is the mean over several views."""
+        ...
+
+
+@runtime_checkable
 class Coder(Protocol):
     """A family that makes short codes and decodes them."""
 
@@ -102,8 +118,13 @@ class Coder(Protocol):
         """Codes (n, latent)."""
         ...
 
-    def decode(self, networks: Networks, codes: Tensor) -> Tensor:
-        """Examples, prepared as the networks take them, from codes (n, latent)."""
+    @property
+    def latent_size(self) -> int:
+        """Numbers in a code."""
+        ...
+
+    def decode(self, networks: Networks, codes: Tensor, batch: Batch | None = None) -> Tensor:
+        """Examples, prepared as the networks take them, from codes (n, latent); those of a batch over its own steps."""
         ...
 
 
@@ -117,4 +138,45 @@ class Sampler(Protocol):
 
     def latents(self, count: int, random: torch.Generator) -> Tensor:
         """Latents (count, latent), drawn as in training."""
+        ...
+
+
+@runtime_checkable
+class Steered(Sampler, Protocol):
+    """A sampler that one can tell what to make."""
+
+    def circle(self, frames: int, count: int, random: torch.Generator) -> Tensor:
+        """Latents (frames, count, latent) along ways that end where they begin."""
+        ...
+
+    def steer(self, latents: Tensor, label: str | None = None, truncation: float = 1.0) -> Tensor:
+        """Latents (…, latent), brought to one class and towards what is usual. Raises: UsageError."""
+        ...
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """A family that learns what is normal, and scores how far examples are from it."""
+
+    def require(self, held_out: int) -> None:
+        """Raises: DataError if so many normal validation examples are too few for its threshold."""
+        ...
+
+    def settle(self, networks: Networks, train: Iterable[Batch], held_out: Iterable[Batch]) -> None:
+        """Called once, when training has ended: fit the score on train, the threshold on held-out normal examples."""
+        ...
+
+    def score(self, networks: Networks, batch: Batch) -> Tensor:
+        """How far from normal each example is, (n,)."""
+        ...
+
+    def shares(self, networks: Networks, batch: Batch) -> Tensor:
+        """Where the score comes from, as shares that sum to 1 for each example.
+
+        Returns: (n, columns) of a table, (n, time, channels) of series, (n, height, width) of pictures.
+        """
+        ...
+
+    def threshold(self, networks: Networks) -> float:
+        """The score above which an example counts as abnormal."""
         ...

@@ -12,9 +12,11 @@ from rich.text import Text
 from torch import Tensor
 
 from ..data.finding import Finding
+from ..engine.blame import Failure
 from ..engine.history import Record
 
 MANY = 1000  # files that take a while
+UNTOLD = ("epoch", "step", "seconds", "gradient_norm")  # figures that are for the history alone
 
 
 class Rate(ProgressColumn):
@@ -98,7 +100,7 @@ class Progress:
     def epoch(self, record: Record) -> None:
         """A line for the epoch, above the bar."""
         number = record["epoch"]
-        shown = {name: value for name, value in record.items() if name not in ("epoch", "step", "seconds")}
+        shown = {name: value for name, value in record.items() if not name.endswith(UNTOLD)}
         line = f"epoch {number:>{len(str(self.epochs))}}/{self.epochs}  {_line(shown)}  {record['seconds']:.1f} s"
         if self.live:
             self.bar.console.print(line, highlight=False)
@@ -108,6 +110,14 @@ class Progress:
 
     def preview(self, epoch: int, pictures: Tensor) -> None:
         """Pictures are for the run's folder."""
+
+    def note(self, text: str) -> None:
+        """A line that warns."""
+        if not self.quiet:
+            self.bar.console.print(f"warning: {text}", highlight=False, markup=False)
+
+    def failed(self, failure: Failure) -> None:
+        """The error tells it."""
 
 
 def _line(figures: dict[str, float]) -> str:
