@@ -43,7 +43,7 @@ def torch_steps(work: Work) -> dict[str, Step]:
     """One step by each way that torch knows, of the same cell over the same series."""
     import torch
 
-    from fourfold.families.rnn import native
+    from fourfold.families.rnn import loops
     from fourfold.families.rnn.networks import GruCell, LstmCell, SimpleCell
 
     random = torch.Generator().manual_seed(0)
@@ -63,7 +63,7 @@ def torch_steps(work: Work) -> dict[str, Step]:
     theirs = modules[work.cell]()
 
     def step(module: Any, last: Callable[[], Any], most_units: int = 0) -> None:
-        native.MOST_UNITS = most_units
+        loops.MOST_UNITS = most_units
         module.zero_grad()
         last().sum().backward()
 

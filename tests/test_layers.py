@@ -12,16 +12,17 @@ LAYERS = [
     ["__main__"],
     ["cli"],
     ["api"],
-    ["explain", "report", "export", "serve"],
+    ["explain", "report", "export", "serve", "profiling", "compress"],
+    ["judge"],
     ["run", "model"],
-    ["card"],
+    ["card", "answers"],
     ["modelfile"],
     ["engine"],
     ["families"],
     ["metrics"],
     ["data"],
     ["runtime", "storage"],
-    ["settings"],
+    ["settings", "cores"],
     ["errors"],
 ]
 RANK = {name: rank for rank, line in enumerate(reversed(LAYERS)) for name in line}
@@ -65,7 +66,7 @@ def problems(path: Path) -> list[str]:
         if target[0] != here[0] and RANK[target[0]] >= RANK[here[0]]:
             wrong.append(".".join(target))
         if here[:1] == ("families",) and target[:1] == ("families",) and len(here) > 2 and len(target) > 1:
-            allowed = {here[1], "contract", "blocks"}
+            allowed = {here[1], "contract", "blocks", "native"}
             wrong += [".".join(target)] if target[1] not in allowed else []
         if here[:2] == ("data", "sources") and len(here) > 2 and target[:2] == ("data", "sources") and len(target) > 2:
             wrong.append(".".join(target))

@@ -141,6 +141,12 @@ class Settings(DataSettings):
     )
     device: Device = Field("auto", description="Where to train; 'auto' takes a GPU if there is one.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves torch's own choice.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Numbers that a step is computed in; weights and judging stay fp32, and so does 'auto'."
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="'on' has torch compile the networks, which may take a minute; 'auto' does not."
+    )
 
     @field_validator("checkpoint_every")
     @classmethod

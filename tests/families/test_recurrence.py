@@ -1,10 +1,6 @@
 """The recurrences: exact against a plain loop under autograd, on torch's operators and in C, whatever pads a series."""
 
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +10,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from fourfold.families.rnn import native
+from fourfold.families.native import library
+from fourfold.families.rnn import loops
 from fourfold.families.rnn.recurrence import gru, lstm, simple
 
-KINDS = native.KINDS
+KINDS = loops.KINDS
 GATES = {"relu": 1, "tanh": 1, "gru": 3, "lstm": 4}
 PATHS = ("native", "plain")
 
-needs_compiler = pytest.mark.skipif(native._library() is None, reason="no compiler here")
+needs_compiler = pytest.mark.skipif(library(loops.SOURCE) is None, reason="no compiler here")
 kinds = st.sampled_from(KINDS)
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 12), st.integers(1, 6), st.integers(1, 100))
 seeds = st.integers(0, 2**32)
@@ -29,7 +26,7 @@ seeds = st.integers(0, 2**32)
 
 @pytest.fixture(autouse=True)
 def two_threads_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "LEAST_WORK", 0)
+    monkeypatch.setattr(loops, "LEAST_WORK", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
 
 
@@ -37,8 +34,8 @@ def two_threads_always(monkeypatch: pytest.MonkeyPatch) -> None:
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """One of PATHS, by indirect parametrisation, in force."""
     if request.param == "plain":
-        monkeypatch.setattr(native, "takes", lambda course: False)
-    elif native._library() is None:
+        monkeypatch.setattr(loops, "takes", lambda course: False)
+    elif library(loops.SOURCE) is None:
         pytest.skip("no compiler here")
     return str(request.param)
 
@@ -123,9 +120,9 @@ def test_equal_to_autograd_on_a_loop(kind: str, shape: Any, seed: int, ragged: b
 def test_native_equals_plain(kind: str, shape: Any, seed: int, ragged: bool, every: bool) -> None:
     given = (kind, *problem(kind, shape, seed, ragged), every)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native, "takes", lambda course: True)
+        patch.setattr(loops, "takes", lambda course: True)
         found = results(run, *given)
-        patch.setattr(native, "takes", lambda course: False)
+        patch.setattr(loops, "takes", lambda course: False)
         expected = results(run, *given)
     assert distance(found, expected) < 1e-6
 
@@ -208,92 +205,3 @@ def test_operators_can_be_recorded(kind: str) -> None:
     x, weights, lengths = problem(kind, (3, 4, 2, 5), 11, ragged=True)
     with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
         assert run(kind, mode.from_tensor(x), weights, lengths, False).shape == (3, 5)
-
-
-# The compiled file
-
-ASK = """
-import torch
-from fourfold.families.rnn import native
-from fourfold.families.rnn.recurrence import simple
-x, w, u = torch.ones(2, 3, 2), torch.full((4, 2), 0.5), torch.full((4, 4), 0.25)
-assert simple(x, (w, u, torch.zeros(4)), "relu", every=False).tolist() == [[3.0] * 4] * 2
-print(native._library() is not None)
-"""
-
-
-def ask(**environment: str) -> subprocess.Popen[str]:
-    """A new process that tells whether its loops are native, after it has been through one."""
-    whole = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    command = [sys.executable, "-c", ASK]
-    return subprocess.Popen(command, env=whole, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def native_in(cache: Path, patch: pytest.MonkeyPatch, path: Path | None = None, **environment: str) -> bool:
-    """Whether a process that starts now with this store (and this `cc`) would have native loops."""
-    search = {} if path is None else {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}"}
-    for name, value in {"FOURFOLD_CACHE": str(cache), **search, **environment}.items():
-        patch.setenv(name, value)
-    return native._library.__wrapped__() is not None
-
-
-def compiler(folder: Path, script: str) -> Path:
-    """A folder with a shell script for a `cc`, in which $last is the file to write. Asked for macros, it knows none."""
-    folder.mkdir()
-    (folder / "cc").write_text(f'#!/bin/sh\ncase "$*" in *-dM*) exit 0;; esac\nfor last; do :; done\n{script}\n')
-    (folder / "cc").chmod(0o755)
-    return folder
-
-
-def test_without_a_compiler_the_plain_path_serves(tmp_path: Path) -> None:
-    assert ask(PATH="", FOURFOLD_CACHE=str(tmp_path)).communicate() == ("False\n", "")
-    assert not list(tmp_path.iterdir())
-
-
-@needs_compiler
-def test_two_processes_at_once_compile_one_file_and_later_ones_none(tmp_path: Path, monkeypatch: Any) -> None:
-    both = [ask(FOURFOLD_CACHE=str(tmp_path)) for _ in range(2)]
-    assert [process.communicate() for process in both] == [("True\n", "")] * 2
-    (file,) = (file for file in tmp_path.rglob("*") if file.is_file())
-    made = file.stat().st_mtime_ns
-    assert native_in(tmp_path, monkeypatch)
-    assert file.stat().st_mtime_ns == made
-    changed = tmp_path / "changed.c"
-    changed.write_text(native.SOURCE.read_text() + "\n")
-    monkeypatch.setattr(native, "SOURCE", changed)
-    assert native._compiled() != file
-
-
-@needs_compiler
-@pytest.mark.parametrize(
-    ("cache", "environment"),
-    [("store", {"FOURFOLD_NATIVE": "off"}), ("off", {}), ("a file", {}), ("store", {"PATH": "bin"})],
-)
-def test_by_wish_or_for_want_of_a_folder_the_plain_path_serves(
-    cache: str, environment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "a file").touch()
-    compiler(tmp_path / "bin", "echo no >&2; exit 1")
-    monkeypatch.chdir(tmp_path)
-    assert not native_in(Path(cache), monkeypatch, **environment)
-    assert not list(tmp_path.rglob("*.so"))
-
-
-@needs_compiler
-def test_a_compiler_that_dies_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dying = 'echo half > "$last"; kill -9 $$'
-    with monkeypatch.context() as patch:
-        assert not native_in(tmp_path / "cache", patch, compiler(tmp_path / "bin", dying))
-    assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
-    assert native_in(tmp_path / "cache", monkeypatch)
-
-
-@needs_compiler
-def test_what_is_no_library_or_another_users_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        assert not native_in(tmp_path, patch, compiler(tmp_path / "bin", 'echo wrong > "$last"'))
-    with monkeypatch.context() as patch:
-        own = os.geteuid()
-        patch.setattr(os, "geteuid", lambda: own + 1)
-        assert not native_in(tmp_path, patch)
-    assert native_in(tmp_path, monkeypatch)

@@ -65,6 +65,9 @@ class Trainer:
         held = dataset.validation
         self.validation = None if held is None else feed(held, dataset.schema, runtime.device)
         networks = place(family, family.build(generator(settings.seed, "weights")), runtime)
+        if settings.compile == "on":
+            for network in networks.values():
+                network.compile()
         average = Average(networks, settings.ema) if settings.ema else None
         self.steps = math.ceil(len(self.train) / settings.batch_size)  # an epoch
         self.augmentation = Augmentation(asked(settings.augment, dataset.schema), dataset.schema)

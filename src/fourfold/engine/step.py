@@ -1,7 +1,10 @@
 """One step of training: every phase in turn, over one batch."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +43,10 @@ class Stepper:
         self.phases = [(phase, parameters(networks, phase)) for phase in phases]
         self.optimizers = {phase.name: optimizer(trained, settings) for phase, trained in self.phases}
         self.device = self.phases[0][1][0].device
+        low = settings.precision == "bf16"
+        self.computing: Callable[[], AbstractContextManager[Any]] = (
+            partial(torch.autocast, self.device.type, torch.bfloat16) if low else nullcontext
+        )
         # On a GPU nobody waits to see whether a gradient is finite: from the first one that is not, this makes
         # the fused optimizers leave everything as it is, until the figures are read.
         self.stuck = None if self.device.type == "cpu" else torch.zeros((), device=self.device)
@@ -99,7 +106,8 @@ class Stepper:
     def loss(self, phase: Phase, batch: Batch, step: int, random: torch.Generator) -> Losses:
         """What the phase says of a batch."""
         pace = (step / self.steps,) if phase.paced else ()
-        return phase.loss(self.networks, batch, random, *pace)
+        with self.computing():
+            return phase.loss(self.networks, batch, random, *pace)
 
     def hold(self, total: Tensor, norm: Figure, step: int) -> None:
         """Keep what is not finite from being applied: by raising NotFiniteError, or without waiting for the device."""

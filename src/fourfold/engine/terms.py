@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from .. import __version__
 from ..data.dataset import Dataset
 from ..errors import ResumeError, UsageError
-from ..families import settings_of
+from ..families import native, settings_of
 from ..runtime import Runtime
 from ..settings import Settings
 
@@ -21,7 +21,7 @@ FREE = {"allow", "checkpoint_every", "device", "threads"}
 class Terms(BaseModel):
     """Under which settings, on which data and on what machine a training runs.
 
-    machine: what decides the last bits of a result: the device, its threads, the versions.
+    machine: what decides the last bits of a result: the device, its threads, the kernels, the versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +42,7 @@ def terms(settings: Settings, dataset: Dataset, runtime: Runtime) -> Terms:
             "device": runtime.device.type,
             "processor": runtime.name if runtime.device.type == "cuda" else _processor(),
             "threads": str(torch.get_num_threads()),
+            "kernels": "native" if native.wanted() else "torch's",
             **versions(),
         },
     )

@@ -8,10 +8,10 @@
    is infinite or NaN, by which a training that diverges is told, and GCC would have it flush the denormal numbers of
    the whole process to zero. Sums run over independent columns, so that vectors need no reordering. */
 
-#include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "power.h"
 
 /* A tile of the product is ROWS examples by two registers of LANES columns: half the registers there are. */
 #if defined(__AVX512F__)
@@ -27,7 +27,7 @@ typedef float vector __attribute__((vector_size(LANES * 4), aligned(4), may_alia
 enum kind { RELU, TANH, GRU, LSTM };
 static const long GATES[] = {1, 1, 3, 4};
 
-/* One call; `native.py` has the same fields in the same order. Forward fills gates, states and memory (if not null);
+/* One call; `loops.py` has the same fields in the same order. Forward fills gates, states and memory (if not null);
    backward reads them and fills d_gates and d_memory. With every = 0 forward's states, backward's d_states are (n, h),
    of the last step alone. A simple cell's `states` are its `gates`. */
 struct job {
@@ -81,25 +81,6 @@ static void product(long rows, long inner, long columns, const float *a, const f
     for (long first = 0; first < columns; first += WIDTH, panels += inner * WIDTH)
         for (long r = 0; r < rows; r += ROWS)
             tile(inner, a + r * inner, panels, out + r * padded(columns) + first, padded(columns));
-}
-
-/* e^x to about 1e-7 between the largest and the smallest normal number, and their powers beyond; NaN stays NaN.
-   Moshier's Cephes, expf; the whole part is rounded by a number that leaves no bits behind the point. */
-static inline float power(float x) {
-    const float shift = 12582912.0f; /* 1.5 * 2^23 */
-    x = x > 88.0f ? 88.0f : x;
-    x = x < -87.0f ? -87.0f : x;
-    const float shifted = x * 1.44269504088896341f + shift, whole = shifted - shift;
-    const float r = x - whole * 0.693359375f + whole * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    union { float number; uint32_t bits; } scale = {shifted};
-    scale.bits = (scale.bits - 0x4b400000u + 127u) << 23; /* the bits of 2^23 * 1.5, and of 2^0 */
-    return (p * r * r + r + 1.0f) * scale.number;
 }
 
 static inline float sigmoid(float x) { return 1.0f / (1.0f + power(-x)); }

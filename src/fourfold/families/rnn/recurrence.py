@@ -2,7 +2,7 @@
 
 Autograd's way through a loop over time is some sixty small operators forward and twice that back; here a step is one
 product with the state and its activations, and the gradients of all weights are one product over all steps. On a CPU
-with a compiler the loops themselves run in C (`native.py`); everywhere else on torch's operators.
+with a compiler the loops themselves run in C (`loops.py`); everywhere else on torch's operators.
 
 Shapes: n batch, t time, f features, h hidden units, g gates (simple: h; GRU: 3h, reset, update, candidate; LSTM: 4h,
 input, forget, candidate, output: torch's orders).
@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from . import native
-from .native import Course, Kind
+from . import loops
+from .loops import Course, Kind
 
 Activation = Literal["relu", "tanh"]
 
@@ -121,8 +121,8 @@ def _forward(
         states = gates_ntg.new_empty((n, time, hidden) if every else (n, hidden))
     memory = gates_ntg.new_empty(n, time, hidden) if gated and learning else None
     course = Course(x_ntf, lengths_n, u_gh, bias, gates_ntg, memory, states)
-    if native.takes(course):
-        native.forward(kind, course)
+    if loops.takes(course):
+        loops.forward(kind, course)
     else:
         _plain_forward(kind, course)
     return course
@@ -135,8 +135,8 @@ def _backward(kind: Kind, every: bool, course: Course, d_states: Tensor) -> tupl
     """
     d_gates = torch.empty_like(course.gates_ntg)
     d_memory = torch.empty_like(course.memory_nth) if kind == "gru" and course.memory_nth is not None else None
-    if native.takes(course):
-        native.backward(kind, every, course, d_states, d_gates, d_memory)
+    if loops.takes(course):
+        loops.backward(kind, every, course, d_states, d_gates, d_memory)
     else:
         _plain_backward(kind, every, course, d_states, d_gates, d_memory)
     return d_gates, d_memory
