@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench bench-accuracy torture clean
 
 demo: $(READY)
 	@$(BIN)/python examples/demo.py
@@ -22,9 +22,20 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# The classic networks beside the same ones in Keras. DATA=folder takes another IDX folder than the sample.
+# Speed beside every peer. PART=cnn (rnn, autoencoder, gan, resnet, gru, inference, process) takes one part, of 20
+# minutes at most; DATA=folder takes MNIST's IDX folder in place of the sample. Peers' environments are made first.
 bench: $(READY)
+	@$(BIN)/python benchmarks/bench.py --part $(or $(PART),all) $(if $(DATA),--data $(DATA))
+
+# The classic networks' accuracy beside the same ones in Keras.
+bench-accuracy: $(READY)
 	@$(BIN)/python benchmarks/classic.py $(if $(DATA),--data $(DATA))
+
+# Thousands of trainings killed and gone on with; hours. FAMILIES=gan PART=2/5 does a part, which is merged with the
+# others in benchmarks/results/torture.json.
+torture: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/torture.py --kills 1000 --sites --faults --flips 10000 \
+		--results benchmarks/results/torture.json $(if $(FAMILIES),--families $(FAMILIES)) $(if $(PART),--part $(PART))
 
 # Installed anew whenever a requirement changes. torch comes first and alone, so that its exact version is settled
 # before anything else could ask for another.

@@ -1,270 +1,268 @@
-"""Trainings that are killed and go on, beside one that is not: the same bits or a failure.
+"""Trainings that are killed, or meet a disk that fails, beside one that is not: the same bits or a failure.
 
-    python benchmarks/torture.py --kills 1000                  # SIGKILL at random times, so many a family
-    python benchmarks/torture.py --sites --families gan        # a death at every call that changes the disk
-    python benchmarks/torture.py --faults --families gan       # ENOSPC, EIO, EACCES or a short write there
+    python benchmarks/torture.py --kills 1000                 # SIGKILL at random times, so many trainings a family
+    python benchmarks/torture.py --sites --families gan       # a death at every call that changes the disk
+    python benchmarks/torture.py --faults --families gan      # ENOSPC, EIO, EACCES or a short write there
+    python benchmarks/torture.py --flips 10000                # every byte of a manifest, so many bits of other files
 
-Every training is a process of its own that runs the command line on a few real digits. Compared
-by SHA-256 are the last checkpoint (weights, buffers, optimizers, average, best weights), the
-model's weights, and the history without its seconds. Prints one JSON document; exits with 1 if
-any training came out otherwise or could not go on.
+Compared by SHA-256 are the last checkpoint (weights, buffers, optimizers, average, best weights),
+the model's weights, and the history without its seconds. Prints one JSON document; with --results
+it is merged into that file with what other parts of the same work (--families, --part 2/5) have
+found there, and a table of all is printed. Exits with 1 if any training came out otherwise.
 """
 
 import argparse
 import errno
-import gzip
 import hashlib
-import importlib
 import json
 import os
 import random
-import shutil
 import signal
 import sys
 import tempfile
 import time
+import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
-import torch
+import disk
+import fourfold
+from flips import flips, tried
+from fourfold.engine.terms import versions
+from fourfold.errors import FourfoldError
+from fourfold.storage import write_file
+from victims import FAMILIES, LONG, SHORT, Victim, prepare, sample, wait
 
-import fourfold.api
-from fourfold.cli import main
-from fourfold.data.samples import sample_path
-
-COMMON = ("--checkpoint-every", "2steps", "--epochs", "3", "--batch-size", "10", "--device", "cpu", "--quiet")
-FAMILIES = {
-    "cnn": ("--ema", "0.9", "--augment", "default"),
-    "rnn": ("--optimizer", "sgd", "--schedule", "cosine", "--clip", "1"),
-    "autoencoder": ("--optimizer", "adamw", "--weight-decay", "0.01", "--patience", "2"),
-    "gan": ("--width", "2", "--latent-size", "4"),
-}
-CALLS = ("open", "write", "fsync", "replace", "mkdir", "unlink", "rmdir")  # of `os`
 FAULTS = (errno.ENOSPC, errno.EIO, errno.EACCES, None)  # None: a write that takes a part
-PATIENCE = 300.0  # seconds after which a training hangs
+WAYS = {
+    "random": "SIGKILL at random times",
+    "sites": "death at a write, flush, rename or removal",
+    "faults": "ENOSPC, EIO, EACCES or a short write there",
+    "flips": "flipped bits",
+}
 
 
 @dataclass
 class Tally:
-    """What came of the trainings of one family in one way of torture."""
+    """What came of one part of one way of torture. met: how often, by what was met. planned: of all parts."""
 
     family: str
     way: str
-    trainings: int = 0
-    deaths: int = 0
+    part: str
+    planned: int
+    tried: int = 0
+    met: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-
-@dataclass
-class Victim:
-    """One training in a folder, killed and set going again by processes of its own."""
-
-    family: str
-    data: Path
-    folder: Path
-
-    def words(self) -> list[str]:
-        """The command that begins it, or goes on with it."""
-        if (self.folder / "settings.yaml").exists():
-            return ["resume", str(self.folder), "--quiet"]
-        shutil.rmtree(self.folder, ignore_errors=True)
-        return ["train", self.family, str(self.data), "--out", str(self.folder), *COMMON, *FAMILIES[self.family]]
-
-    def begin(self, before: Callable[[], None] = lambda: None) -> int:
-        """Fork a process that runs the command after `before`. Returns: its number."""
-        words = self.words()
-        process = os.fork()
-        if process == 0:
-            silence = os.open(f"{self.folder}.err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(silence, 1)
-            os.dup2(silence, 2)
-            before()
-            os._exit(main(words))
-        return process
-
-    def end(self, before: Callable[[], None] = lambda: None) -> int:
-        """Run the command to its end. Returns: the exit code, that of a signal negative."""
-        return wait(self.begin(before), PATIENCE)
-
-    def outcome(self) -> dict[str, str]:
-        """The digests of what it has left."""
-        last = sorted((self.folder / "checkpoints").glob("step-*"))[-1]
-        records = [json.loads(line) for line in (self.folder / "history.jsonl").read_text().splitlines()]
-        plain = [{name: value for name, value in record.items() if name != "seconds"} for record in records]
-        manifest = json.loads((last / "manifest.json").read_text())
-        point = {name: value for name, value in manifest["point"].items() if name != "seconds"}
-        return {
-            **{name: digest((last / name).read_bytes()) for name in ("weights.safetensors", "state.safetensors")},
-            "model": digest((self.folder / "model" / "weights.safetensors").read_bytes()),
-            "history": digest(json.dumps(plain).encode()),
-            "point": json.dumps(point),
-        }
+    def replaces(self, old: "Tally") -> bool:
+        """Whether `old` is the same part, or one of another division of the same work."""
+        divided = [(one.planned, one.part.split("/")[1]) for one in (self, old)]
+        return (self.family, self.way) == (old.family, old.way) and (self.part == old.part or divided[0] != divided[1])
 
 
-def wait(process: int, seconds: float) -> int:
-    """The exit code of a process, that of a signal negative. One that takes longer than that is killed."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        done, status = os.waitpid(process, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.001)
-    os.kill(process, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+T = TypeVar("T")
+Disturb = Callable[[Victim], list[str]]  # returns what the deaths met; raises AssertionError if it ended in no good way
 
 
-def digest(content: bytes) -> str:
-    """SHA-256."""
-    return hashlib.sha256(content).hexdigest()
+def at_random(dice: random.Random, seconds: float, victim: Victim) -> list[str]:
+    """Kill it once to three times, at random times, of which some wait for an act that is soon over.
 
-
-def at_random(dice: random.Random, seconds: float, victim: Victim) -> int:
-    """Kill it once to three times, at random times. Returns: how often it was alive to be killed."""
-    deaths = 0
+    Returns: what it was at, each time that it was alive.
+    """
+    met = []
     for _ in range(dice.randint(1, 3)):
-        deaths += wait(victim.begin(), dice.uniform(0, seconds)) == -signal.SIGKILL
-    return deaths
+        aim = dice.choice((None, None, "training", "evaluating", "writing"))
+        delay = dice.uniform(0, seconds / 2 if aim else seconds)
+        if wait(victim.begin(), delay, lambda aim=aim: aim in (None, victim.act)) == -signal.SIGKILL:  # type: ignore[misc]
+            met.append(victim.act)
+    return met
 
 
-def hooked(act: Callable[[str, int, object], Any]) -> None:
-    """Have `act` called, with its name, number and path, before every call that may change the disk; see `CALLS`."""
-    seen = 0
-
-    def hook(name: str, plain: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        nonlocal seen
-        seen += 1
-        answer = act(name, seen, arguments[0])
-        if answer == "short" and len(arguments[1]) > 1:
-            arguments = (arguments[0], arguments[1][: len(arguments[1]) // 2])
-        return plain(*arguments, **named)
-
-    for name in CALLS:
-        setattr(os, name, partial(hook, name, getattr(os, name)))
+def died(site: int, victim: Victim) -> list[str]:
+    """Have it die at a site. Returns: what it was at."""
+    code = victim.end(lambda: disk.hooked(partial(disk.die, site)))
+    assert code == -signal.SIGKILL, f"exit code {code} before site {site}: {victim.told}"
+    return [victim.act]
 
 
-def die(site: int, name: str, number: int, path: object) -> None:
-    """Die at one site, as a process does that is killed there."""
-    if number == site:
-        os.kill(os.getpid(), signal.SIGKILL)
+def failed(site: int, fault: int | None, victim: Victim) -> list[str]:
+    """Have it meet a fault at a site: it outlives that, or ends with 6 and names a file of the run."""
+    code = victim.end(lambda: disk.hooked(partial(disk.fail, site, fault)))
+    assert code == 0 or (code == 6 and str(victim.folder) in victim.told), f"exit code {code}: {victim.told}"
+    return ["ended with 6" if code else "outlived"]
 
 
-def fail(site: int, fault: int | None, name: str, number: int, path: object) -> str | None:
-    """Fail at one site, as a disk does."""
-    if number != site or (fault is None and name != "write"):
-        return None
-    if fault is None:
-        return "short"
-    raise OSError(fault, os.strerror(fault), path if isinstance(path, str | Path) else None)
+def compared(disturb: Disturb, victim: Victim, expected: dict[str, str]) -> list[str]:
+    """Disturb a training, see it to its end, compare what it leaves. Raises: AssertionError, telling what is wrong."""
+    met = disturb(victim)
+    assert (code := victim.end()) == 0, f"cannot go on, exit code {code}: {victim.told}"
+    # A training that outlives a fault may lack the checkpoint that met it, and nothing else.
+    names = ("model", "history") if "outlived" in met else tuple(expected)
+    found = victim.outcome()
+    assert not (odd := [name for name in names if found[name] != expected[name]]), f"other {', '.join(odd)}"
+    return met
 
 
-def count_sites(victim: Victim, notes: Path) -> int:
-    """How many calls that change the disk the whole training makes."""
-    counted = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    write = os.write
-    assert victim.end(lambda: hooked(lambda name, number, path: write(counted, b"."))) == 0
-    os.close(counted)
-    return notes.stat().st_size
-
-
-def torture(family: str, way: str, rounds: Sequence[Callable[[Victim], int]], place: Path, data: Path) -> Tally:
-    """Train without disturbance once, then as `rounds` disturb it, each time to the end; compare."""
-    tally = Tally(family, way)
+def torture(tally: Tally, rounds: Sequence[tuple[int, Disturb]], model: Victim, at_once: int) -> Tally:
+    """Train as `model` without disturbance, then as each of `rounds` disturbs it; compare. So many at once."""
     started = time.monotonic()
-    undisturbed = Victim(family, data, place / f"{family}-undisturbed")
-    assert undisturbed.end() == 0, Path(f"{undisturbed.folder}.err").read_text()
-    expected = undisturbed.outcome()
-    for number, disturb in enumerate(rounds):
-        victim = Victim(family, data, place / f"{family}-{way}-{number}")
-        deaths = disturb(victim)
-        tally.deaths += deaths
-        tally.trainings += 1
-        # A training that outlives a fault may lack the checkpoint that met it, and nothing else.
-        compared = ("model", "history") if way == "faults" and not deaths else tuple(expected)
-        if (code := victim.end()) != 0:
-            told = Path(f"{victim.folder}.err").read_text().strip()
-            tally.wrong.append(f"{victim.folder.name}: exit code {code}: {told}")
-        elif odd := [name for name, found in victim.outcome().items() if name in compared and found != expected[name]]:
-            tally.wrong.append(f"{victim.folder.name}: other {', '.join(odd)}")
-        else:
-            shutil.rmtree(victim.folder)
+    assert model.end() == 0, model.told
+    expected = model.outcome()
+
+    def work(mine: Tally, rounds: Sequence[tuple[int, Disturb]]) -> None:
+        for number, disturb in rounds:
+            folder = model.folder.with_name(f"{model.folder.name}-{number}")
+            victim = Victim(model.family, model.data, folder, model.length)
+            mine.tried += 1
+            try:
+                mine.met = dict(Counter(mine.met) + Counter(compared(disturb, victim, expected)))
+                victim.remove()
+            except (AssertionError, FourfoldError, OSError) as error:
+                mine.wrong.append(f"{victim.folder.name}: {error}")
+
+    for mine in forked([(tally, rounds[share::at_once]) for share in range(at_once)], work, model.folder.parent):
+        tally.tried += mine.tried
+        tally.met = dict(Counter(tally.met) + Counter(mine.met))
+        tally.wrong += mine.wrong
     tally.seconds = round(time.monotonic() - started, 1)
     return tally
 
 
-def died(site: int, victim: Victim) -> int:
-    """A training that dies at a site."""
-    return victim.end(lambda: hooked(partial(die, site))) == -signal.SIGKILL
+def forked(shares: Sequence[tuple[Tally, Any]], work: Callable[[Tally, Any], None], place: Path) -> Iterator[Tally]:
+    """The tallies of shares of work, each done by a process of its own."""
+    workers = []
+    for tally, share in shares:
+        if (worker := os.fork()) == 0:
+            code = 1
+            try:
+                work(tally, share)
+                (place / f"tally-{os.getpid()}").write_text(json.dumps(asdict(tally)))
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            os._exit(code)
+        workers.append(worker)
+    ends = [os.waitpid(worker, 0)[1] for worker in workers]
+    assert not any(ends), f"a worker ended with {ends}"
+    for worker in workers:
+        yield Tally(**json.loads((place / f"tally-{worker}").read_text()))
 
 
-def failed(site: int, fault: int | None, victim: Victim) -> int:
-    """A training that meets a fault at a site: it outlives that, or ends with 6 and the file's name."""
-    code = victim.end(lambda: hooked(partial(fail, site, fault)))
-    told = Path(f"{victim.folder}.err").read_text()
-    assert code == 0 or (code == 6 and str(victim.folder) in told), f"{victim.folder.name}: exit code {code}: {told}"
-    return int(code == 6)
+def share(rounds: Sequence[T], part: str) -> Sequence[T]:
+    """Those of one part: of 2/5 the second of every five."""
+    number, parts = map(int, part.split("/"))
+    return rounds[number - 1 :: parts]
 
 
 def ways(family: str, asked: argparse.Namespace, place: Path, data: Path) -> Iterator[Tally]:
     """Torture one family in every way that is asked for."""
-    dice = random.Random(f"{asked.seed} {family}")
+    length = SHORT if asked.short else LONG
+    plain = partial(Victim, family, data, length=length)
+
+    def part(way: str, rounds: Sequence[Disturb]) -> Tally:
+        tally = Tally(family, way, asked.part, len(rounds))
+        return torture(
+            tally, share(list(enumerate(rounds)), asked.part), plain(place / f"{family}-{way}"), asked.at_once
+        )
+
+    dice = [random.Random(f"{asked.seed} {family} {number}") for number in range(asked.kills)]
     if asked.kills:
         started = time.monotonic()
-        Victim(family, data, place / f"{family}-timed").end()
+        plain(place / f"{family}-timed").end()
         seconds = 1.1 * (time.monotonic() - started)
-        yield torture(family, "random", [partial(at_random, dice, seconds)] * asked.kills, place, data)
+        yield part("random", [partial(at_random, one, seconds) for one in dice])
     if asked.sites or asked.faults:
-        sites = count_sites(Victim(family, data, place / f"{family}-counted"), place / "sites")
-        chosen = range(1 + dice.randrange(asked.stride), sites + 1, asked.stride)
+        sites = range(1, disk.count(plain(place / f"{family}-counted"), place / "sites") + 1)[:: asked.stride]
         if asked.sites:
-            yield torture(family, "sites", [partial(died, site) for site in chosen], place, data)
+            yield part("sites", [partial(died, site) for site in sites])
         if asked.faults:
-            kinds = len(FAULTS) if asked.stride == 1 else 1
-            faults = [partial(failed, site, fault) for site in chosen for fault in dice.sample(FAULTS, kinds)]
-            yield torture(family, "faults", faults, place, data)
+            kinds = len(FAULTS) if asked.stride == 1 and not asked.short else 1  # else one each, in turn
+            faults = [(site, FAULTS[(i + n) % 4]) for i, site in enumerate(sites) for n in range(kinds)]
+            yield part("faults", [partial(failed, *one) for one in faults])
+    if asked.flips:
+        started, model = time.monotonic(), plain(place / f"{family}-flips")
+        assert model.end() == 0, model.told
+        planned = flips(model.folder, asked.flips, asked.stride, random.Random(f"{asked.seed} {family}"))
+        tally = Tally(family, "flips", asked.part, len(planned))
+        for flip in share(planned, asked.part):
+            tally.tried += 1
+            (met, wrong) = tried(flip)
+            tally.met = dict(Counter(tally.met) + Counter(met))
+            tally.wrong += wrong
+        tally.seconds = round(time.monotonic() - started, 1)
+        yield tally
 
 
-def sample(path: Path) -> Path:
-    """Sixty real digits to train on, of which some choose the epoch, and twenty to judge by, as .npz."""
-    folder = sample_path("mnist")
-    x = np.frombuffer(gzip.decompress((folder / "train-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
-    y = np.frombuffer(gzip.decompress((folder / "train-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
-    x = x.reshape(-1, 28, 28)
-    np.savez(path, x_train=x[:60], y_train=y[:60], x_test=x[60:80], y_test=y[60:80])
-    return path
+def merged(found: Sequence[Tally], path: Path, terms: dict[str, str]) -> list[Tally]:
+    """The tallies with those of other parts of the same work that a file holds; all of them are written there."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    kept = [Tally(**tally) for tally in known["tallies"]] if known.get("terms") == terms else []
+    for new in found:
+        kept = [old for old in kept if not new.replaces(old)] + [new]
+    kept.sort(key=lambda one: (list(WAYS).index(one.way), list(FAMILIES).index(one.family), one.part))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, json.dumps({"terms": terms, "tallies": [asdict(tally) for tally in kept]}, indent=2) + "\n")
+    return kept
 
 
-def prepare() -> None:
-    """Load here what every training would load for itself, which takes much longer than to train."""
-    for module in ("torch._dynamo", *(f"fourfold.families.{name}.family" for name in FAMILIES)):
-        importlib.import_module(module)
-    setattr(fourfold.api, "draw", lambda *_: None)  # noqa: B010  the plot, too, and it changes nothing
-    torch.set_num_threads(1)  # a process that has run a parallel kernel must not fork
+def table(tallies: Sequence[Tally]) -> str:
+    """The sums over the parts as a Markdown table."""
+    lines = ["| what | family | done | met | wrong | minutes |", "| --- | --- | ---: | --- | ---: | ---: |"]
+    for way, family in dict.fromkeys((tally.way, tally.family) for tally in tallies):
+        parts = [tally for tally in tallies if (tally.way, tally.family) == (way, family)]
+        met: Counter[str] = sum((Counter(one.met) for one in parts), Counter())
+        told = ", ".join(f"{name} {count:,}" for name, count in met.most_common())
+        done = f"{sum(one.tried for one in parts):,} of {parts[0].planned:,}"
+        wrong, minutes = sum(len(one.wrong) for one in parts), sum(one.seconds for one in parts) / 60
+        lines.append(f"| {WAYS[way]} | {family} | {done} | {told} | {wrong} | {minutes:.1f} |")
+    return "\n".join(lines)
 
 
-def run() -> int:
-    """The command. Returns: its exit code."""
+def terms(seed: int) -> dict[str, str]:
+    """What has to be equal for two parts to be of one work: the versions, the code, the seed."""
+    source = Path(fourfold.__file__).parent
+    code = hashlib.sha256()
+    for path in sorted(source.rglob("*.py")):
+        code.update(path.read_bytes())
+    return {**versions(), "code": code.hexdigest(), "seed": str(seed)}
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument("--kills", type=int, default=0, help="trainings a family that are killed at random times")
     parser.add_argument("--sites", action="store_true", help="die at every call that changes the disk")
     parser.add_argument("--faults", action="store_true", help="fail at every such call")
-    parser.add_argument("--stride", type=int, default=1, help="of the sites every so manieth only, with one fault each")
+    parser.add_argument("--flips", type=int, default=0, help="bits a file to flip, and every byte of a manifest")
+    parser.add_argument("--short", action="store_true", help="trainings of two steps, and one fault a site")
+    parser.add_argument("--stride", type=int, default=1, help="of sites and a manifest's bytes every so manieth only")
+    parser.add_argument("--part", default="1/1", help="2/5: the second fifth of all")
+    parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="trainings at once")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
+    parser.add_argument("--results", type=Path, help="merge what is found into this file")
+    return parser.parse_args()
+
+
+def run() -> int:
+    """The command. Returns: its exit code."""
+    asked = arguments()
     prepare()
-    os.environ["FOURFOLD_CACHE"] = "off"
     tallies = []
     with tempfile.TemporaryDirectory(prefix="fourfold-torture-") as folder:
-        place = Path(folder)
-        data = sample(place / "digits.npz")
+        data = sample(Path(folder) / "digits.npz")
         for family in asked.families:
-            tallies += list(ways(family, asked, place, data))
-    print(json.dumps([asdict(tally) for tally in tallies], indent=2))
+            tallies += list(ways(family, asked, Path(folder), data))
+    if asked.results:
+        print(table(merged(tallies, asked.results, terms(asked.seed))))
+    else:
+        print(json.dumps([asdict(tally) for tally in tallies], indent=2))
+    for wrong in (wrong for tally in tallies for wrong in tally.wrong):
+        print(wrong, file=sys.stderr)
     return 1 if any(tally.wrong for tally in tallies) else 0
 
 

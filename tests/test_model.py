@@ -164,12 +164,13 @@ def rehash(folder: Path) -> None:
     """Make the description agree with the weights again, as an attacker would."""
     description = json.loads((folder / "model.json").read_text())
     description["sha256"] = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    description["seal"] = ""
     (folder / "model.json").write_text(json.dumps(description))
 
 
 def rewrite(folder: Path, **changes: Any) -> None:
     description = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps({**description, **changes}))
+    (folder / "model.json").write_text(json.dumps({**description, "seal": "", **changes}))
 
 
 def reweigh(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -200,6 +201,7 @@ DAMAGES: list[tuple[Callable[[Path], Any], str]] = [
     (lambda f: rewrite(f, format="keras"), "model.json: not a model's description, format"),
     (lambda f: rewrite(f, family="__import__('os')"), "model.json: no family"),
     (lambda f: rewrite(f, settings={"epochs": -1}), "model.json: epochs = -1"),
+    (lambda f: rewrite(f, seal="0" * 64), "model.json: damaged, its SHA-256 is not the one that it tells"),
     (lambda f: rewrite(f, extra=1), "model.json: not a model's description, extra"),
     (flip, "weights.safetensors: damaged, its SHA-256"),
     (lambda f: overwrite(f, b""), "weights.safetensors: damaged, it ends within its header"),

@@ -19,8 +19,9 @@ from fourfold.data.dataset import Request
 from fourfold.data.samples import sample_path
 from fourfold.data.sources.arrays import read
 from fourfold.engine.loop import Trainer
-from fourfold.errors import ResumeError, Stopped, StorageError
-from fourfold.storage import lock
+from fourfold.errors import ResumeError, Stopped
+
+from .engine.training import FAMILIES, left
 
 FEW: dict[str, Any] = {"epochs": 3, "batch_size": 20, "checkpoint_every": "2steps", "quiet": True}  # 3 steps an epoch
 
@@ -105,6 +106,32 @@ def test_a_run_that_was_moved_goes_on_to_the_same_bits(
     assert model.origin.data == str(tmp_path / "elsewhere" / "digits.npz")
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_run_stopped_at_any_step_of_an_epoch_goes_on_to_the_same_bits(
+    digits: Path, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the midst of the second epoch and at its boundary."""
+    settings = {**FEW, **FAMILIES[family]}
+    ff.train(family, digits, out=tmp_path / "whole", **settings)
+    for step in (4, 5, 6):
+        run = stopped(monkeypatch, step, digits, tmp_path / str(step), family, **settings)
+        resume(run, quiet=True)
+        assert (result(run), left(run)) == (result(tmp_path / "whole"), left(tmp_path / "whole"))
+
+
+def test_a_run_and_its_model_are_as_open_as_the_umask_says(digits: Path, tmp_path: Path) -> None:
+    """Also a model that has replaced another, and what was moved."""
+    before = os.umask(0o027)
+    try:
+        ff.train("autoencoder", digits, out=tmp_path / "run", **{**FEW, "epochs": 1})
+        (tmp_path / "run").rename(tmp_path / "moved")
+        resume(tmp_path / "moved", epochs=2, quiet=True)
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "moved").rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o750 if path.is_dir() else 0o640), path
+
+
 def test_a_run_without_a_checkpoint_begins_anew(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ff.train("cnn", digits, out=tmp_path / "whole", **FEW)
     run = stopped(monkeypatch, 5, digits, tmp_path / "run", checkpoint_every="off")
@@ -154,7 +181,7 @@ def test_threads_are_those_of_the_checkpoint(digits: Path, tmp_path: Path, monke
         ("batch_size", "30", "batch_size is 30 and was 20: that would be another training"),
         ("learning_rate", "0.5", "learning_rate is 0.5 and was 0.001"),
         ("seed", "1", "seed is 1 and was 0"),
-        ("family", "rnn", "family: rnn in settings.yaml, cnn in the checkpoint"),
+        ("family", "rnn", "settings.yaml: unknown setting"),
         ("epochs", "2", "epochs is 2 and was 3: they can only be extended"),
         ("epochs", "none", "settings.yaml: epochs = 'none'"),
         ("family", "none", "settings.yaml: no family 'none'"),
@@ -235,15 +262,6 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_taken(
     with pytest.warns(UserWarning, match=r"step-00000005: damaged \(state.safetensors has another SHA-256"):
         resume(run, quiet=True)
     assert result(run) == result(tmp_path / "whole")
-
-
-def test_two_processes_do_not_train_in_one_folder(
-    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = stopped(monkeypatch, 4, digits, tmp_path / "run")
-    with lock(run / ".lock"), pytest.raises(StorageError, match=rf"run: process {os.getpid()} on .* is training here"):
-        resume(run, quiet=True)
-    resume(run, quiet=True)
 
 
 # The command line

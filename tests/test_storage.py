@@ -151,6 +151,42 @@ def test_new_folders_are_as_open_as_others(tmp_path: Path) -> None:
     assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_what_is_written_is_as_open_as_the_umask_says(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_folder(tmp_path / "written", FILES)
+        with new_folder(tmp_path / "new") as folder:
+            (folder / "a").touch()
+        write_file(tmp_path / "file", "old")
+        write_file(tmp_path / "file", "new")
+        append_line(tmp_path / "lines", "one")
+        lock(tmp_path / ".lock").close()
+    finally:
+        os.umask(before)
+    for path in tmp_path.rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o777 if path.is_dir() else 0o666) & ~mask, path
+
+
+@pytest.mark.parametrize(
+    ("fault", "mend"),
+    [
+        (errno.ENOSPC, "; make room on its disk"),
+        (errno.EDQUOT, "; make room on its disk"),
+        (errno.EACCES, "; have its folder made writable"),
+        (errno.EROFS, "; have its folder made writable"),
+        (errno.EIO, ""),
+    ],
+)
+def test_the_error_tells_the_mend(
+    tmp_path: Path, failing: Callable[[str, int, int], None], fault: int, mend: str
+) -> None:
+    failing("open", 1, fault)
+    with pytest.raises(StorageError) as caught:
+        write_file(tmp_path / "file", "new")
+    assert str(caught.value) == f"{tmp_path}/file: cannot be written ({os.strerror(fault)}){mend}"
+
+
 def test_the_second_is_told_who_holds_a_folder(tmp_path: Path) -> None:
     with lock(tmp_path / ".lock"), pytest.raises(StorageError, match=rf"{tmp_path}: process {os.getpid()} on"):
         lock(tmp_path / ".lock")

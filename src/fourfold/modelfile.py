@@ -1,13 +1,14 @@
 """A model's folder: weights, and everything else as JSON. Reading it runs no code.
 
 weights.safetensors   every network's tensors, as NETWORK.NAME
-model.json            family, settings, schema, metrics, origin, SHA-256 of the weights
+model.json            family, settings, schema, metrics, origin, SHA-256 of the weights and of itself
 README.md             the card, for people
 """
 
 import hashlib
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from .storage import as_json, new_folder
 WEIGHTS, DESCRIPTION, CARD = "weights.safetensors", "model.json", "README.md"
 
 LARGEST_DESCRIPTION = 16 << 20
+SEAL = b'"seal": "'
 
 
 class Origin(BaseModel):
@@ -55,6 +57,7 @@ class Description(BaseModel):
     metrics: dict[str, dict[str, Any]]  # by split
     origin: Origin
     sha256: str  # of the weights' file
+    seal: str = ""  # SHA-256 of this file, this value taken out; without one, as people write it, nothing is compared
 
 
 def write(folder: Path, description: Description, weights: dict[str, Tensor], card: str) -> None:
@@ -63,10 +66,12 @@ def write(folder: Path, description: Description, weights: dict[str, Tensor], ca
     Raises: StorageError if it is there already or cannot be written.
     """
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
-    whole = description.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
+    whole = description.model_copy(update={"sha256": hashlib.sha256(content).hexdigest(), "seal": ""})
     with new_folder(folder) as new:
         (new / WEIGHTS).write_bytes(content)
-        (new / DESCRIPTION).write_text(as_json(whole.model_dump(by_alias=True, mode="json")), encoding="utf-8")
+        text = as_json(whole.model_dump(by_alias=True, mode="json")).encode()
+        head, mark, tail = text.rpartition(SEAL)
+        (new / DESCRIPTION).write_bytes(head + mark + hashlib.sha256(text).hexdigest().encode() + tail)
         (new / CARD).write_text(card, encoding="utf-8")
 
 
@@ -93,7 +98,8 @@ def _read_description(path: Path) -> Description:
     try:
         if path.stat().st_size > LARGEST_DESCRIPTION:
             raise ModelError(f"{path}: {path.stat().st_size} bytes, which no model's description needs")
-        return Description.model_validate(json.loads(_read_bytes(path)))
+        content = _read_bytes(path)
+        description = Description.model_validate(json.loads(content))
     except FileNotFoundError:
         raise ModelError(f"{path.parent}: not a model, it has no {path.name}") from None
     except OSError as error:
@@ -104,6 +110,21 @@ def _read_description(path: Path) -> Description:
         raise ModelError(f"{path}: not a model's description, {where}: {first['msg'].lower()}") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not valid JSON ({error})") from error
+    head, mark, tail = content.rpartition(SEAL)
+    plain = head + mark + tail.removeprefix(description.seal.encode())
+    if description.seal and hashlib.sha256(plain).hexdigest() != description.seal:
+        raise ModelError(f"{path}: damaged, its SHA-256 is not the one that it tells; copy the model again")
+    return description
+
+
+def require_alike(path: Path, own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Raises: ModelError if the weights differ from a network's own in a name, a shape or a type."""
+    if own.keys() != weights.keys():
+        odd = sorted(own.keys() ^ weights.keys())
+        raise ModelError(f"{path}: its tensors are not those of the model; {odd[0]} is on one side only")
+    for name, tensor in own.items():
+        if tensor.shape != weights[name].shape or tensor.dtype != weights[name].dtype:
+            raise ModelError(f"{path}: {name} is {tuple(weights[name].shape)}, the model's is {tuple(tensor.shape)}")
 
 
 def _read_bytes(path: Path) -> bytes:

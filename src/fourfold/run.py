@@ -23,7 +23,7 @@ from .engine.history import Record
 from .errors import ResumeError, StorageError, UsageError
 from .families import settings_of
 from .settings import Settings
-from .storage import append_line, as_json, lock, remove_folder, sweep, sync, write_file
+from .storage import append_line, as_json, lock, remove_folder, sweep, sync, unwritten, write_file
 
 SETTINGS, SCHEMA, SPLITS, LOCK = "settings.yaml", "schema.json", "splits.json", ".lock"
 FAILURE = "diverged.json"
@@ -135,7 +135,7 @@ class Run:
             ready.replace(self.model)
             sync(self.folder)
         except OSError as error:
-            raise StorageError(f"{self.model}: cannot be written ({error.strerror or error})") from error
+            raise unwritten(self.model, error) from error
 
     @property
     def history(self) -> Path:
@@ -185,8 +185,11 @@ class Run:
     def preview(self, epoch: int, pictures: Tensor) -> None:
         """Save what the generator makes, as a grid."""
         folder = self.folder / "samples"
-        folder.mkdir(exist_ok=True)
-        write_grid(folder / f"epoch-{epoch:04d}.png", pictures.numpy())
+        try:
+            folder.mkdir(exist_ok=True)
+            write_grid(folder / f"epoch-{epoch:04d}.png", pictures.numpy())
+        except OSError as error:
+            raise unwritten(folder, error) from error
 
     def note(self, text: str) -> None:
         """Log what happened to the training."""

@@ -1,5 +1,6 @@
 """Files and folders that are written whole or not at all, and who may write them."""
 
+import errno
 import json
 import os
 import platform
@@ -13,6 +14,12 @@ from typing import IO, Any
 from .errors import StorageError
 
 Piece = bytes | memoryview
+
+FULL, CLOSED = "make room on its disk", "have its folder made writable"
+MENDS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), FULL),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), CLOSED),
+}
 
 
 @contextmanager
@@ -52,7 +59,7 @@ def _takes_its_place(target: Path) -> Iterator[Path]:
         temporary.replace(target)
         sync(target.parent)
     except OSError as error:
-        raise StorageError(f"{target}: cannot be written ({error.strerror or error})") from error
+        raise unwritten(target, error) from error
     finally:
         if temporary and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -84,7 +91,7 @@ def write_file(path: Path, content: str | bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise unwritten(path, error) from error
 
 
 def append_line(path: Path, line: str) -> None:
@@ -92,7 +99,13 @@ def append_line(path: Path, line: str) -> None:
     try:
         _write(path, [f"{line}\n".encode()], os.O_APPEND, synced=False)
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise unwritten(path, error) from error
+
+
+def unwritten(path: Path, error: OSError) -> StorageError:
+    """The error that a file or folder cannot be written, with the reason and the mend."""
+    mend = f"; {MENDS[error.errno]}" if error.errno in MENDS else ""
+    return StorageError(f"{path}: cannot be written ({error.strerror or error}){mend}")
 
 
 def as_json(value: Any) -> str:
@@ -117,7 +130,7 @@ def lock(path: Path) -> IO[str]:
     try:
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise unwritten(path, error) from error
     try:
         import fcntl
 

@@ -182,6 +182,7 @@ def test_json_lines_of_mixed_values_keep_what_is_written(tmp_path: Path) -> None
         (b"a;b\n1,5;x\n2;y\n", ["delimiter", "decimal-commas"], {"a": ["1.5", "2"], "b": ["x", "y"]}),
         (b"a;b\n-,5e3;1,x\n2,25;y\n", ["delimiter", "decimal-commas"], {"a": ["-.5e3", "2.25"], "b": ["1,x", "y"]}),
         (b"a;b\n1;x\n", ["delimiter"], {"a": ["1"], "b": ["x"]}),
+        (b'"a";"b"\n"1,5";"x"\n', ["delimiter", "decimal-commas"], {"a": ["1.5"], "b": ["x"]}),
         (b"a\tb\n1.5\tx\n", ["delimiter"], {"a": ["1.5"], "b": ["x"]}),
         (b"a,b,\n1,2,\n\n3,4,\n", ["empty-columns"], {"a": ["1", "3"], "b": ["2", "4"]}),
         (b"a,b,,\n1,,,\n", ["empty-columns"], {"a": ["1"], "b": [""]}),

@@ -59,7 +59,11 @@ def read_csv(path: Place, delimiter: str) -> Cells:
 
 def _delimiter(path: Place, data: bytes, encoding: str) -> str:
     """What parts the columns: a comma, unless the header has none but another delimiter."""
-    _, head = next(_records(path, lines(path, data, encoding), ","), (1, [""]))
+    try:
+        _, head = next(_records(path, lines(path, data, encoding), ","), (1, [""]))
+    except DataError:  # "a";"b" is no record with commas
+        first = next(iter(lines(path, data, encoding)), "")
+        return next((other for other in ";\t" if f'"{other}' in first), ",")
     return next((other for other in ";\t" if len(head) == 1 and other in head[0]), ",")
 
 
