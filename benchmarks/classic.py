@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,12 +24,11 @@ from statistics import mean, stdev
 from typing import Any
 
 from fourfold import __version__
+from harness.environments import python_of
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 SAMPLE = ROOT / "src/fourfold/data/samples/mnist"
-PINS = HERE / "peers/keras.txt"
-ENVIRONMENT = HERE / ".venv-keras"
 RESULTS = HERE / "results/classic.json"
 METRICS = {"cnn": "accuracy", "rnn": "accuracy", "autoencoder": "loss"}
 
@@ -75,7 +73,7 @@ def train_fourfold(network: str, seed: int, data: Path) -> Run:
 
 def train_keras(network: str, seed: int, data: Path) -> Run:
     script = HERE / "peers/keras_classic.py"
-    result, seconds = document(keras_python(), script, network, "--data", data, "--seeds", str(seed))
+    result, seconds = document(python_of("keras-jax"), script, network, "--data", data, "--seeds", str(seed))
     return Run(
         library=result["peer"],
         network=network,
@@ -84,17 +82,6 @@ def train_keras(network: str, seed: int, data: Path) -> Run:
         seconds=seconds,
         versions=result["versions"],
     )
-
-
-def keras_python() -> Path:
-    """The interpreter of Keras' own environment, which is made if absent and made anew if the pins change."""
-    python = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    installed = ENVIRONMENT / PINS.name
-    if not installed.exists() or installed.read_bytes() != PINS.read_bytes():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-r", PINS], check=True, stdout=sys.stderr)
-        shutil.copy(PINS, installed)  # last, so that an installation cut short is not taken for a whole one
-    return python
 
 
 def summary(figures: Sequence[float]) -> str:

@@ -6,7 +6,7 @@ Forward to the last state and backward to the weights, and nothing else, on rand
 by round, so that a busy moment of the machine meets them all; the table tells ms a step, the median of the rounds and
 the fastest and slowest one. The peer that has to be beaten, Keras on JAX, is measured the same way in its environment:
 
-    KERAS_BACKEND=jax benchmarks/.venv-keras/bin/python benchmarks/recurrence.py --keras
+    KERAS_BACKEND=jax benchmarks/.venv-keras-jax/bin/python benchmarks/recurrence.py --keras
 """
 
 import argparse

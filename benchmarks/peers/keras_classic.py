@@ -2,7 +2,7 @@
 
     python keras_classic.py cnn --data DIR --seeds 0 1 2
 
-Runs in an environment of its own, made from `keras.txt`; KERAS_BACKEND chooses the backend, JAX if
+Runs in an environment of its own, made from `requirements-keras-jax.txt`; KERAS_BACKEND chooses the backend, JAX if
 unset. All of the training split is trained on, and the test split is looked at once, at the end.
 Standard output holds one JSON line a seed and nothing else.
 """
