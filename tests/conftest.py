@@ -1,8 +1,11 @@
 """What every test starts from: a fixed number of threads, and small data sets made of real ones."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # else their number, and the last bits, go by the machine's load
 import torch
 
 from fourfold.data.dataset import Dataset, Request

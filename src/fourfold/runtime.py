@@ -12,8 +12,12 @@ from typing import get_args
 
 import torch
 
+from .cores import free_threads
 from .errors import OutOfMemoryError, UsageError, nearest
 from .settings import Device
+
+TORCHS_OWN = torch.get_num_threads()  # before anybody has changed it
+_chosen = TORCHS_OWN
 
 WORDS = ("can't allocate memory", "not enough memory", "could not create a primitive")  # torch's, on a CPU
 
@@ -42,19 +46,28 @@ class Runtime:
 
 
 def start(device: str = "auto", threads: int = 0) -> Runtime:
-    """Choose the device ("auto", "cpu" or "cuda") and set the number of CPU threads, 0 for torch's own choice.
+    """Choose the device ("auto", "cpu" or "cuda") and set the number of CPU threads, 0 for as many as cores are free.
 
     Raises: UsageError if there is no such device.
     """
     if device not in get_args(Device):
         raise UsageError(f"no device {device!r}; {nearest(device, get_args(Device))}")
-    if threads:
-        torch.set_num_threads(threads)
+    _take_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device = 'cuda': torch finds no GPU here; use --device cpu")
     return Runtime(torch.device(device))
+
+
+def _take_threads(asked: int) -> None:
+    """Take `asked` threads, or as many as cores are free if nobody asks: by OMP_NUM_THREADS, by torch's own call."""
+    global _chosen
+    if asked:
+        torch.set_num_threads(asked)
+    elif "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() == _chosen:
+        _chosen = free_threads(TORCHS_OWN)
+        torch.set_num_threads(_chosen)
 
 
 def cache() -> Path | None:

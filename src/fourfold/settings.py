@@ -119,6 +119,10 @@ class Settings(DataSettings):
         "nothing", description="'duplicates' trains although examples of the test split are in train."
     )
 
+    init_from: str | None = Field(
+        None, description="A model or a run whose weights, where they fit, are the beginning in place of random ones."
+    )
+    freeze: bool = Field(False, description="Train only what --init-from did not bring, and the head.")
     epochs: int = Field(5, ge=1, description="Passes over the training split.")
     batch_size: int = Field(32, ge=1, description="Examples a step.")
     augment: str = Field(
@@ -140,7 +144,7 @@ class Settings(DataSettings):
         "5min", description="How often to save what `fourfold resume` needs: 500steps, 30s, 5min, 2h or off."
     )
     device: Device = Field("auto", description="Where to train; 'auto' takes a GPU if there is one.")
-    threads: int = Field(0, ge=0, description="CPU threads; 0 leaves torch's own choice.")
+    threads: int = Field(0, ge=0, description="CPU threads; 0 takes as many as cores are free.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Numbers that a step is computed in; weights and judging stay fp32, and so does 'auto'."
     )
