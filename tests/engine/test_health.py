@@ -185,16 +185,25 @@ def test_health_of_other_phases_is_not_taken_over() -> None:
         told()[0].restore(other.tensors())
 
 
-def test_diversity_is_the_mean_distance_of_pairs() -> None:
+def test_diversity_is_the_mean_distance_to_the_nearest() -> None:
     samples, examples = torch.rand(5, 1, 3, 3), torch.rand(6, 1, 3, 3)
 
     def spread(some: Tensor) -> float:
-        pairs = [(a, b) for place, a in enumerate(some) for b in some[place + 1 :]]
-        return sum(float((a - b).norm()) for a, b in pairs) / len(pairs)
+        everyone = range(len(some))
+        nearest = [min(float((some[a] - some[b]).norm()) for b in everyone if b != a) for a in everyone]
+        return sum(nearest) / len(nearest)
 
-    assert diversity(samples, examples) == pytest.approx(spread(samples) / spread(examples))
-    assert diversity(samples[:1].expand(5, -1, -1, -1), examples) == 0
-    assert diversity(samples, examples[:1].expand(6, -1, -1, -1)) == 1
+    assert diversity(samples, examples) == pytest.approx(spread(samples) / spread(examples), rel=1e-3)
+    assert diversity(samples[:1].expand(5, -1, -1, -1), examples) < 0.01
+    assert diversity(samples, examples[:1].expand(6, -1, -1, -1)) > 1 - 1e-6
+
+
+@pytest.mark.parametrize("modes", [1, 2, 4, 16])
+def test_copies_of_a_few_examples_are_alike(few: Dataset, modes: int) -> None:
+    digits = few.train.loaded.float() / 255
+    copies = digits[torch.arange(32) % modes] + 0.02 * torch.randn(32, 1, 28, 28)
+    assert diversity(copies, digits) < 0.2
+    assert diversity(digits[:16], digits[16:]) > 0.5
 
 
 def test_a_collapse_is_told_and_the_epoch_before_it_kept(
@@ -217,7 +226,7 @@ def test_a_collapse_is_told_and_the_epoch_before_it_kept(
     assert model.origin.epoch == 1
     assert [note for note in model.origin.notes if "nearly alike" in note and "collapse" in note]
     history = History.read(tmp_path / "run" / "history.jsonl")
-    assert history.records[1]["diversity"] < 0.1 < history.records[0]["diversity"]
+    assert history.records[1]["diversity"] < 0.2 < history.records[0]["diversity"]
     assert history.notes[0]["step"] == history.records[1]["step"]
     assert "collapse" in (tmp_path / "run" / "log.txt").read_text()
     assert "collapse" in (tmp_path / "run" / "model" / "README.md").read_text()

@@ -17,8 +17,10 @@ from fourfold.families.gan.family import Gan
 from fourfold.families.gan.settings import GanSettings
 
 
-def made(size: int = 16, channels: int = 1, **values: object) -> tuple[Gan, dict[str, nn.Module]]:
-    family = Gan(Schema(kind="image", shape=(channels, size, size)), GanSettings.resolve(**values))  # type: ignore[arg-type]
+def made(
+    size: int = 16, channels: int = 1, preset: str = "dcgan", **values: object
+) -> tuple[Gan, dict[str, nn.Module]]:
+    family = Gan(Schema(kind="image", shape=(channels, size, size)), GanSettings.resolve(preset, **values))
     return family, family.build(torch.Generator().manual_seed(0))
 
 

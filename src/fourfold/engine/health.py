@@ -18,7 +18,7 @@ ROW = 3  # exploded gradients in a row that are told; as many again end the trai
 BLOCK = 50  # steps whose median is the usual norm of the steps that follow
 SATURATED = 0.99  # a score that leaves the other side nothing to learn from
 LONG = 200  # steps
-ALIKE = 0.1  # of the diversity of the data
+ALIKE = 0.2  # of the diversity of the data; docs/log.md tells what collapses come to
 
 Tell = Callable[[str, int], None]  # what happened, at which step
 
@@ -135,9 +135,15 @@ class Track:
 
 
 def diversity(samples: Tensor, examples: Tensor) -> float:
-    """How different samples are from each other, as a share of how different examples are.
+    """How different samples are from each other, as a share of how different as many examples are.
 
-    Both (n, …); the mean Euclidean distance over all pairs. 1 if the examples are all equal.
+    Both (n, …), n > 1; the mean Euclidean distance of each to the nearest other one: copies of a
+    few pictures are far apart on average, but not from their nearest. 1 if the examples are equal.
     """
-    spread, usual = (float(torch.pdist(some.flatten(1).float()).mean()) for some in (samples, examples))
+    spread, usual = (nearest(some.flatten(1).float()) for some in (samples, examples))
     return spread / usual if usual > 0 else 1.0
+
+
+def nearest(x: Tensor) -> float:
+    """The mean distance of each row of x, (n, d), to the nearest other one."""
+    return float(torch.cdist(x, x).fill_diagonal_(torch.inf).amin(dim=1).mean())
