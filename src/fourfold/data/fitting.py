@@ -37,6 +37,7 @@ def fit(content: Content, parts: Parts, reading: Reading) -> tuple[Schema, Parts
     schema = Schema(
         kind=content.kind,
         classes=content.classes,
+        counts=_counts(parts["train"], content.classes),
         columns=content.columns,
         reading=reading.model_copy(update={"kind": content.kind, **content.decided}),
         **figures,
@@ -71,6 +72,13 @@ def _fit_texts(parts: Parts, reading: Reading) -> tuple[dict[str, Any], Parts, t
     encoded, cut = encode_parts(parts, Vocabulary(vocabulary), reading.longest)
     figures = {"shape": (), "vocabulary": vocabulary, "lengths": _lengths(encoded["train"])}
     return figures, encoded, (cut,) if cut else ()
+
+
+def _counts(train: Examples, classes: tuple[str, ...] | None) -> tuple[int, ...] | None:
+    """How many examples there are of each class; None without labels."""
+    if classes is None or train.y is None:
+        return None
+    return tuple(torch.bincount(train.y, minlength=len(classes)).tolist())
 
 
 def _fit_series(train: Examples) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Schema(BaseModel):
     shape: tuple[int, ...]
     lengths: tuple[int, int] | None = None  # the shortest and the longest in train: steps, frames or pieces
     classes: tuple[str, ...] | None = None
+    counts: tuple[int, ...] | None = None  # of each class in train
     columns: tuple[str, ...] | None = None  # a table's, in order, without the target
     levels: dict[str, tuple[str, ...]] = {}  # of a table's columns that are categories
     fill: tuple[float, ...] | None = None  # what stands for a missing value, a figure a column

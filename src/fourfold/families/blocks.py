@@ -1,12 +1,14 @@
 """Parts that two families share."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from ..data.schema import Schema
 from ..errors import DataError
 
-LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def glorot_(network: nn.Module, random: torch.Generator) -> None:
@@ -46,3 +48,21 @@ def require_classes(schema: Schema, family: str) -> tuple[str, ...]:
             "(an autoencoder or a gan can learn from one)"
         )
     return schema.classes
+
+
+def class_weights(counts: Sequence[int]) -> Tensor:
+    """What to multiply the loss of each class's examples by, so that all classes weigh the same: float (classes,).
+
+    counts: of each class in train. The mean over train's examples is 1, so that the learning
+    rate means what it did; a class of which train has none gets 0.
+    """
+    n = torch.tensor(counts, dtype=torch.float32)
+    present = n > 0
+    return torch.where(present, n.sum() / (present.sum() * n.clamp(min=1)), 0)
+
+
+def require_counts(schema: Schema) -> tuple[int, ...]:
+    """How many examples of each class train has. Raises: DataError if nobody counted them."""
+    if schema.counts is None:
+        raise DataError("these data do not tell how many examples each class has; train without --balance")
+    return schema.counts

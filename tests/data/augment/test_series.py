@@ -126,6 +126,26 @@ def test_a_mask_of_bands_does_not_read_the_padding() -> None:
         assert torch.equal(banded(torch.where(outside, strange, x), lengths, u), made)
 
 
+def test_another_voice_moves_every_band_by_its_share() -> None:
+    for bands in (1, 2, 64):
+        x, lengths = sounds(30, bands)
+        x = x * torch.randn(30, 7, bands, generator=torch.Generator().manual_seed(bands)).double()
+        u = torch.rand(30, 1, generator=torch.Generator().manual_seed(1)).double()
+        found = series.voice(x, (torch.arange(7) < lengths[:, None])[:, :, None], u)
+        for i in range(30):
+            for band in range(bands):
+                place = min(band * (1 + series.VOICE * (2 * float(u[i, 0]) - 1)), bands - 1)
+                below, above = int(place), min(int(place) + 1, bands - 1)
+                expected = x[i, :, below] + (place - below) * (x[i, :, above] - x[i, :, below])
+                torch.testing.assert_close(found[i, :, band], expected)
+
+
+def test_the_middle_voice_is_the_speakers_own() -> None:
+    x, lengths = sounds(5, 64)
+    inside = (torch.arange(7) < lengths[:, None])[:, :, None]
+    assert torch.equal(series.voice(x, inside, torch.full((5, 1), 0.5)), x)
+
+
 def test_a_warp_is_that_of_the_plain_formula() -> None:
     x, n = some(), len(LENGTHS)
     u = torch.rand(n, series.WAVES, generator=torch.Generator().manual_seed(3))

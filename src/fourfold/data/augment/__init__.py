@@ -26,7 +26,7 @@ Draw = Callable[[int, int], Tensor]  # from a stream and a count: random numbers
 NAMES: dict[Kind, tuple[str, ...]] = {
     "image": (*pictures.GEOMETRY, "colour", "cutout", "mixup", "cutmix"),
     "series": ("warp", "scaling", "jitter", "mask"),
-    "sound": ("warp", "jitter", "mask", "bands"),
+    "sound": ("warp", "voice", "jitter", "mask", "bands"),
     "text": ("drop",),
     "table": (),
 }
@@ -62,6 +62,7 @@ STREAMS = {
     "mask": 13,
     "drop": 14,
     "bands": 15,
+    "voice": 16,
 }
 
 
@@ -156,6 +157,8 @@ class Augmentation:
         draw_normal: Draw = partial(normal, seed, step, batch.index)
         if "warp" in self.names:
             x = series.warp(x, inside, lengths, draw(STREAMS["warp"], series.WAVES))
+        if "voice" in self.names:
+            x = series.voice(x, inside, draw(STREAMS["voice"], 1))
         if "scaling" in self.names:
             x = series.scaling(x, inside, draw_normal(STREAMS["scaling"], channels))
         if "jitter" in self.names:

@@ -17,6 +17,7 @@ JITTER = 0.05  # Um et al., "Data augmentation of wearable sensor data", arXiv 1
 SCALING = 0.1  # likewise
 MASK = 0.2  # of a series, at most; SpecAugment's bound (Park et al., arXiv 1904.08779)
 BANDS = 15 / 80  # of a sound's bands, at most; its milder policy, SM, hides up to 15 of 80
+VOICE = 0.15  # of a band's height, at most; a little more than the 0.1 of Jaitly and Hinton, who have more speakers
 WAVES = 3
 SPEED = 0.5  # time runs faster or slower by so much at most
 
@@ -48,6 +49,21 @@ def mask_bands(x: Tensor, inside: Tensor, u: Tensor) -> Tensor:
     band = torch.arange(channels, device=x.device)
     hidden = (band >= start) & (band < start + size)
     return torch.where(inside & ~hidden[:, None], x, 0)
+
+
+def voice(x: Tensor, inside: Tensor, u: Tensor) -> Tensor:
+    """Every band of a sound a little higher or lower, as from a smaller or a larger speaker; u: (n, 1).
+
+    Jaitly and Hinton, "Vocal tract length perturbation improves speech recognition" (ICML workshop
+    2013), on the bands as they are: band b comes from b (1 + a), linear between two bands.
+    """
+    last = x.shape[2] - 1
+    place = torch.arange(last + 1, device=x.device) * (1 + VOICE * (2 * u - 1))
+    place = place.clamp(max=last)[:, None]
+    below = place.floor()
+    above = (below + 1).clamp(max=last)
+    lower, upper = (x.gather(2, band.long().expand_as(x)) for band in (below, above))
+    return torch.where(inside, torch.lerp(lower, upper, place - below), 0)
 
 
 def warp(x: Tensor, inside: Tensor, lengths: Tensor, u: Tensor) -> Tensor:

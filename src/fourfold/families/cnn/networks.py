@@ -34,8 +34,11 @@ class Classic(nn.Module):
         )
         glorot_(self, random)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, classes) of pictures (n, channels, height, width) or spectra (n, frames, bands)."""
+    def forward(self, x: Tensor, lengths: Tensor | None = None, random: torch.Generator | None = None) -> Tensor:
+        """Logits (n, classes) of pictures (n, channels, height, width) or spectra (n, frames, bands).
+
+        It reads no lengths and draws nothing: both are there for the networks that do.
+        """
         logits: Tensor = self.head(self.features(as_pictures(x, self.height)))
         return logits
 

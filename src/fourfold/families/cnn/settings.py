@@ -7,12 +7,41 @@ from pydantic import Field
 
 from ...settings import Settings
 
+# Warm-up, then half a cosine to zero, and averaged weights; benchmarks/recipes_cnn.py compares it with others.
+COURSE = {
+    "optimizer": "adamw",
+    "learning_rate": 4e-3,
+    "weight_decay": 0.05,
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "ema": 0.998,
+    "augment": "default",
+    "label_smoothing": 0.1,
+}
+
 
 class CnnSettings(Settings):
     """A convolutional network that tells classes of pictures apart."""
 
     family: ClassVar[str] = "cnn"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"classic": {}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "classic": {},
+        "resnet": {**COURSE, "epochs": 16, "batch_size": 128},
+        "small": {**COURSE, "epochs": 80, "batch_size": 64, "dropout": 0.2},
+    }
 
-    preset: Literal["classic"] = Field("classic", description="The recipe that stands where no flag does.")
+    preset: Literal["classic", "resnet", "small"] = Field(
+        "classic", description="The recipe that stands where no flag does; small is resnet for some thousand examples."
+    )
     task: Literal["classify"] = Field("classify", description="What the network is asked to do.")
+    width: int = Field(
+        0, ge=0, le=1024, description="Channels of the first of a resnet's stages, doubled in each; 0 fits the data."
+    )
+    blocks: int = Field(0, ge=0, le=64, description="Residual blocks in each stage of a resnet; 0 fits the data.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of a resnet's last features that a step leaves out.")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of the true class's probability that is aimed at all classes alike."
+    )
+    balance: bool = Field(
+        False, description="Let every class weigh the same in the loss, however few of the examples are of it."
+    )

@@ -1,0 +1,126 @@
+"""The residual network, for pictures and spectra of any size."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from ..blocks import dropout
+from .spectra import as_picture
+
+SMALLEST = 8  # pixels a side, which leave one stage more than the first something to see
+LARGEST_MAP = 56 * 56  # pixels of the first stage's maps, He et al.'s for 224×224; a larger picture's stem strides
+LAST_SIDE = 5  # stages halve the shorter side until this or less is left
+STAGES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large a residual network is.
+
+    stride: of the stem. stages: each with half the side and twice the channels of the one before.
+    width: channels of the first stage. blocks: in each stage.
+    """
+
+    stride: int
+    stages: int
+    width: int
+    blocks: int
+
+
+def sizes(shape: tuple[int, int, int], width: int = 0, blocks: int = 0) -> Sizes:
+    """The sizes that suit pictures of (channels, height, width); `width` and `blocks` as asked for, unless 0.
+
+    A network for grey pictures is half as wide as one for colour pictures: digits and spectra
+    have less to tell than photographs.
+    """
+    channels, *sides = shape
+    stride = 1
+    while sides[0] * sides[1] > LARGEST_MAP * stride**2:
+        stride *= 2
+    side, stages = -(-min(sides) // stride), 1
+    while side > LAST_SIDE and stages < STAGES:
+        side, stages = (side + 1) // 2, stages + 1
+    return Sizes(stride=stride, stages=stages, width=width or (32 if channels == 3 else 16), blocks=blocks or 1)
+
+
+class ResNet(nn.Module):
+    """He et al.'s network (arXiv 1512.03385) behind the stem that they give it for small pictures.
+
+    The stem is one convolution of stride 1 without a pooling; for large pictures it strides. With
+    width 64, 2 blocks and 4 stages that is ResNet-18 for CIFAR-10, 11,173,962 parameters for ten
+    classes of colour pictures. share: of the last features, left out by dropout in training.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], classes: int, sizes: Sizes, share: float, random: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.height = shape[1]
+        self.share = share
+        widths = [sizes.width << stage for stage in range(sizes.stages)]
+        kernel = 2 * sizes.stride + 1  # no pixel is passed over
+        self.stem = _convolution(shape[0], widths[0], kernel, sizes.stride)
+        self.blocks = nn.Sequential()
+        inputs = widths[0]
+        for stage, outputs in enumerate(widths):
+            for block in range(sizes.blocks):
+                self.blocks.append(Block(inputs, outputs, 2 if stage and not block else 1))
+                inputs = outputs
+        self.head = nn.Linear(inputs, classes)
+        he_(self, random)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None, random: torch.Generator | None = None) -> Tensor:
+        """Logits (n, classes) of pictures (n, channels, height, width) or spectra (n, frames, bands).
+
+        lengths: int64 (n,), the frames of each spectrum; None if that is all. random: what dropout
+        draws from; without it nothing is dropped.
+        """
+        if x.dim() == 3:
+            if lengths is None:
+                lengths = torch.full((len(x),), x.shape[1], device=x.device)
+            x = as_picture(x, lengths, self.height)
+        maps = self.blocks(relu(self.stem(x)))
+        logits: Tensor = self.head(dropout(maps.mean(dim=(2, 3)), self.share, random))
+        return logits
+
+
+class Block(nn.Module):
+    """y = relu(shortcut(x) + f(x)), f two 3×3 convolutions; the shortcut is x itself where the sizes agree."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = _convolution(inputs, outputs, 3, stride)
+        self.second = _convolution(outputs, outputs, 3, 1)
+        same = inputs == outputs and stride == 1
+        self.shortcut = nn.Identity() if same else _convolution(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (n, outputs, h / stride, w / stride) of maps (n, inputs, h, w)."""
+        return relu(self.shortcut(x) + self.second(relu(self.first(x))))
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+    """A convolution, padded so that only its stride shrinks the map, and its normalisation over the batch."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs)
+    )
+
+
+def he_(network: nn.Module, random: torch.Generator) -> None:
+    """Draw the weights as He et al. (arXiv 1502.01852) do, and begin with blocks that change nothing, in place.
+
+    The last norm of each block starts at 0 (Goyal et al., arXiv 1706.02677).
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", generator=random)
+        elif isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear", generator=random)
+            nn.init.zeros_(layer.bias)
+    for layer in network.modules():
+        if isinstance(layer, Block):
+            norm = layer.second[1]
+            assert isinstance(norm, nn.BatchNorm2d)
+            nn.init.zeros_(norm.weight)
