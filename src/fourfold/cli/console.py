@@ -74,7 +74,9 @@ class Console:
 
         table = Table(title=title or None, title_justify="left", header_style="bold")
         for i, column in enumerate(columns):
-            numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
+            numeric = any(isinstance(row[i], int | float) for row in rows) and all(
+                isinstance(row[i], int | float | None) for row in rows
+            )
             table.add_column(escape(column), justify="right" if numeric else "left")
         for row in texts[:LONGEST]:
             table.add_row(*map(escape, row))

@@ -1,0 +1,66 @@
+"""Judging a trained model on test data: figures with intervals, beside what plain means reach on the same examples.
+
+Nothing here is fitted on what is judged: baselines come from the training split, penalties
+and the temperature from the validation split.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..data import Arrays
+from ..data.dataset import Dataset
+from ..data.feed import feed
+from ..engine.evaluate import evaluate
+from ..errors import DataError, UsageError
+from ..families.contract import Classifier, Coder, Detector, Sampler
+from ..model import Model
+from .classes import Classified, judge_classes
+from .codes import Restored, judge_codes
+from .samples import Sampled, judge_samples
+
+
+@dataclass(frozen=True)
+class Plain:
+    """figures: plain JSON, a family's own, where there is nothing to compare with."""
+
+    figures: dict[str, Any]
+
+
+Judgement = Classified | Restored | Sampled | Plain
+
+
+def judge(
+    model: Model, data: str | Path | Arrays | None = None, features: Model | None = None, seed: int = 0
+) -> Judgement:
+    """Judge a model on the test split of `data`, or on all of it if it has none; without `data`, on its own.
+
+    features: a classifier in whose features generated pictures are compared. seed: of what is
+    generated. Returns: a judgement whose `figures` are plain JSON, the model's own (see
+    `Model.evaluate`) among them. Raises: as `Model.evaluate`.
+    """
+    split, examples = model.judged_on(data)
+    if features is not None and isinstance(model.family, Classifier | Coder | Detector):
+        raise UsageError("--features: only what generates is judged by features; leave it out")
+    dataset, missing = _own_data(model)
+    own = evaluate(model.family, model.networks, feed(examples, model.schema, model.runtime.device))
+    if isinstance(model.family, Classifier):
+        judgement: Judgement = judge_classes(model, examples, dataset)
+    elif isinstance(model.family, Coder):
+        judgement = judge_codes(model, examples, dataset)
+    elif isinstance(model.family, Detector) or not isinstance(model.family, Sampler):
+        judgement, missing = Plain({"remarks": []}), ""
+    else:
+        judgement = judge_samples(model, examples, dataset, features, seed)
+    figures: dict[str, Any] = {"family": model.settings.family, "split": split, **judgement.figures, **own}
+    if missing:
+        figures["remarks"] = [*figures["remarks"], missing]
+    return replace(judgement, figures=figures)
+
+
+def _own_data(model: Model) -> tuple[Dataset | None, str]:
+    """What the model was trained on or, if it is not to be had, why there is nothing to compare with."""
+    try:
+        return model.own_data(), ""
+    except (DataError, UsageError) as error:
+        return None, f"no baseline, since its training data are not at hand: {str(error).partition(';')[0]}"

@@ -1,0 +1,149 @@
+"""A classifier's judgement: its figures with intervals, beside what plain means reach."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.dataset import Dataset, Examples
+from ..metrics.calibration import BINS, calibration_error, fit_temperature, reliability, temper
+from ..metrics.classification import from_probabilities, logarithms, losses
+from ..metrics.intervals import LEVEL, RESAMPLES, bootstrap, interval, share_interval
+from ..metrics.ranking import auprc, auroc
+from ..model import Model
+from .linear import fit_linear
+
+INTERVALS = ("accuracy", "balanced_accuracy", "log_loss")
+WIDE = 0.1  # of an accuracy's interval, from which on it is told
+
+
+@dataclass(frozen=True)
+class Classified:
+    """figures: plain JSON. log_p: what was said of the examples, log-probabilities (n, classes)."""
+
+    figures: dict[str, Any]
+    examples: Examples
+    log_p: Tensor
+
+
+def judge_classes(model: Model, examples: Examples, dataset: Dataset | None) -> Classified:
+    """What `from_probabilities` tells and more, on labelled examples.
+
+    dataset: what the model was trained on. Its train teaches the baselines, its validation the
+    temperature; without it there are none.
+    """
+    y = examples.y
+    assert y is not None
+    log_p = logarithms(model.probabilities(examples))
+    figures: dict[str, Any] = {**from_probabilities(log_p, y), "calibration": _calibration(model, log_p, y, dataset)}
+    if log_p.shape[1] == 2:
+        figures["ranking"] = _ranking(model, log_p, y)
+    baselines = _baselines(dataset, examples) if dataset else {}
+    figures["baselines"] = {name: from_probabilities(said, y) | about for name, (said, about) in baselines.items()}
+    rival = baselines["linear"][0] if baselines else None
+    figures |= _intervals(log_p, rival, y, figures)
+    figures["remarks"] = _remarks(figures, len(y))
+    return Classified(figures, examples, log_p)
+
+
+def _calibration(model: Model, log_p: Tensor, y: Tensor, dataset: Dataset | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"bins": BINS, **_errors(log_p, y), "temperature": None, "tempered": None}
+    held = dataset.validation if dataset else None
+    if held is not None and held.y is not None:
+        found["temperature"] = fit_temperature(logarithms(model.probabilities(held)), held.y)
+        found["fitted_on"] = len(held)
+    if found["temperature"] is not None:
+        cooled = temper(log_p, found["temperature"])
+        found["tempered"] = {**_errors(cooled, y), "log_loss": float(losses(cooled, y).mean())}
+    return found
+
+
+def _errors(log_p: Tensor, y: Tensor) -> dict[str, Any]:
+    even = reliability(log_p, y)
+    return {
+        "error": calibration_error(even),
+        "adaptive_error": calibration_error(reliability(log_p, y, adaptive=True)),
+        "reliability": [asdict(bin) for bin in even],
+    }
+
+
+def _ranking(model: Model, log_p: Tensor, y: Tensor) -> dict[str, Any]:
+    """Of two classes, how well the second is put before the first."""
+    assert model.schema.classes is not None
+    scores, positive = log_p[:, 1] - log_p[:, 0], y == 1
+    return {
+        "positive": model.schema.classes[1],
+        "share": float(positive.double().mean()),
+        "auroc": auroc(scores, positive),
+        "auprc": auprc(scores, positive),
+    }
+
+
+def _baselines(dataset: Dataset, examples: Examples) -> dict[str, tuple[Tensor, dict[str, Any]]]:
+    """What plain means say of the examples, log-probabilities (n, classes), and how they were made."""
+    train, schema = dataset.train, dataset.schema
+    assert train.y is not None
+    assert schema.classes is not None
+    counts = torch.bincount(train.y, minlength=len(schema.classes)).double() + 1  # so that none is impossible
+    always = (counts / counts.sum()).log().expand(len(examples), -1)
+    linear = fit_linear(dataset)
+    about = {"sees": linear.kind, "penalty": linear.penalty, "learnt_from": linear.learnt_from}
+    return {
+        "majority": (always, {"learnt_from": len(train)}),
+        "linear": (linear.log_probabilities(examples, schema), about),
+    }
+
+
+def _intervals(log_p: Tensor, rival: Tensor | None, y: Tensor, figures: dict[str, Any]) -> dict[str, Any]:
+    """Intervals by name, and of what the model is above the rival; both answered the same examples."""
+    sides = [log_p] if rival is None else [log_p, rival]
+    told = [((side.argmax(1) == y).double(), losses(side, y)) for side in sides]
+
+    def draw(index: Tensor) -> Tensor:
+        return torch.cat([_three(right[index], loss[index], y[index], log_p.shape[1]) for right, loss in told])
+
+    draws = bootstrap(draw, len(y))
+    spans: dict[str, tuple[float, float]] = {name: interval(draws[:, i]) for i, name in enumerate(INTERVALS)}
+    spans["accuracy"] = share_interval(draws[:, 0], figures["accuracy"], len(y))
+    if figures["accuracy"] in (0, 1):  # as little is known of the mean of the classes' recalls
+        spans["balanced_accuracy"] = spans["accuracy"]
+    found: dict[str, Any] = {"intervals": {"level": LEVEL, "resamples": RESAMPLES, **spans}}
+    if rival is not None:
+        linear = figures["baselines"]["linear"]
+        found["differences"] = {
+            name: {
+                "value": figures[name] - linear[name],
+                "interval": interval(draws[:, i] - draws[:, i + len(INTERVALS)]),
+            }
+            for i, name in enumerate(INTERVALS)
+        }
+    return found
+
+
+def _three(right: Tensor, loss: Tensor, y: Tensor, classes: int) -> Tensor:
+    """The figures of INTERVALS, (3,)."""
+    occurs = torch.bincount(y, minlength=classes)
+    recalls = torch.bincount(y, weights=right, minlength=classes) / occurs
+    return torch.stack([right.mean(), recalls[occurs > 0].mean(), loss.mean()])
+
+
+def _remarks(figures: dict[str, Any], count: int) -> list[str]:
+    told = []
+    low, high = figures["intervals"]["accuracy"]
+    if high - low > WIDE:
+        told.append(
+            f"{count} examples tell the accuracy only to within {low:.2f} and {high:.2f}; judge on more of them "
+            "before one model is preferred to another"
+        )
+    if "differences" in figures:
+        linear = f"logistic regression on {figures['baselines']['linear']['sees']}"
+        low, high = figures["differences"]["accuracy"]["interval"]
+        if high < 0:
+            told.append(f"{linear} is right more often: use it, or train otherwise")
+        elif low <= 0:
+            told.append(f"as far as {count} examples tell, {linear} is right as often")
+    calibration = figures["calibration"]
+    if "fitted_on" in calibration and calibration["temperature"] is None:
+        told.append("no temperature was fitted, since not one answer on the validation split is wrong")
+    return told
