@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -123,6 +124,23 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, monkeypa
     assert not keeper.due(2)  # it is being written
     keeper.wait()
     assert keeper.due(2)
+
+
+def test_without_room_for_a_thread_training_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    keeper = Keeper(tmp_path, "1steps", TERMS, unheard)
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", start)
+        keeper.save(state(1))
+    found = newest(tmp_path / "checkpoints", unheard)
+    assert found is not None
+    assert found.manifest.point.step == 1
+    keeper.wait()
+    keeper.save(state(2))
+    keeper.wait()
+    assert keeper.saved
 
 
 def test_what_has_diverged_is_not_kept(few: Dataset, tmp_path: Path) -> None:

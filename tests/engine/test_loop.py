@@ -108,9 +108,9 @@ def test_looking_on_changes_nothing(digits: Dataset, monkeypatch: pytest.MonkeyP
     assert equal(seen.fit(watchers=[onlooker]), unseen.fit())
     records = [[{**record, "seconds": 0} for record in one.history] for one in (seen, unseen)]
     assert records[0] == records[1]
-    kinds = [event[0] for event in onlooker.told]
+    kinds = [event[0] for event in onlooker.told if event[0] != "note"]  # after so few steps all samples are alike
     assert kinds == ["begin", *["progress"] * 4, "preview", "epoch"]
-    assert onlooker.told[-2][2].shape == (64, 1, 28, 28)
+    assert [event[2].shape for event in onlooker.told if event[0] == "preview"] == [(64, 1, 28, 28)]
 
 
 def test_a_preview_shows_the_same_latents_every_time(digits: Dataset) -> None:

@@ -51,7 +51,7 @@ def gradients(one: Trainer, batch: Batch) -> tuple[list[Tensor], float]:
     phase, trained = stepper.phases[0]
     losses = stepper.differentiate(phase, trained, batch, 0, generator(0))
     found = [parameter.grad for parameter in trained]
-    stepper.optimizers[phase.name].zero_grad(set_to_none=True)
+    stepper.optimizers[phase.name].clear()
     return [gradient for gradient in found if gradient is not None], float(losses.total)
 
 

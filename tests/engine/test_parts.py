@@ -14,7 +14,7 @@ from fourfold.data.order import batches, order
 from fourfold.engine.ema import Average
 from fourfold.engine.evaluate import asking
 from fourfold.engine.history import Means
-from fourfold.engine.optim import learning_rate, optimizer
+from fourfold.engine.optim import Optimizer, learning_rate
 from fourfold.engine.step import Stepper
 from fourfold.families.cnn.settings import CnnSettings
 from fourfold.families.contract import Losses, Networks, Phase
@@ -64,14 +64,44 @@ def test_the_learning_rate_rises_and_falls_as_asked() -> None:
     assert cosine[99] == pytest.approx((1 + math.cos(math.pi * 89 / 90)) / 2)
 
 
-def test_the_optimizers_are_torchs_with_the_settings() -> None:
-    weight = [nn.Parameter(torch.ones(3))]
-    for name, kind in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)):
-        made = optimizer(weight, CnnSettings.resolve(optimizer=name, learning_rate=0.5, weight_decay=0.01))
-        assert type(made) is kind
-        assert made.defaults["lr"] == 0.5
-        assert made.defaults["weight_decay"] == 0.01
-        assert made.defaults["fused"]
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_the_optimizers_do_what_torchs_do(name: str, momentum: float) -> None:
+    settings = CnnSettings.resolve(optimizer=name, beta1=momentum, weight_decay=0.1)
+    ours, theirs = ([nn.Parameter(torch.ones(3)), nn.Parameter(torch.full((2, 2), 2.0))] for _ in range(2))
+    if name == "sgd":
+        reference: torch.optim.Optimizer = torch.optim.SGD(
+            theirs, 0.5, momentum, weight_decay=0.1, nesterov=momentum > 0
+        )
+    else:
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+        reference = kind(theirs, 0.5, betas=(momentum, 0.999), eps=1e-7, weight_decay=0.1)
+    optimizer = Optimizer(ours, settings)
+    for step in range(5):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad, b.grad = torch.sin(a.detach() + step), torch.sin(b.detach() + step)
+        optimizer.apply(0.5)
+        reference.step()
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a, b)
+    optimizer.clear()
+    assert all(parameter.grad is None for parameter in ours)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_a_parameter_without_a_gradient_and_a_step_that_is_stuck_change_nothing(name: str) -> None:
+    used, unused = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+    optimizer = Optimizer([used, unused], CnnSettings.resolve(optimizer=name, weight_decay=0.1))
+    used.grad = torch.full((3,), torch.nan)
+    optimizer.apply(0.5, stuck=torch.ones(()))
+    before = {key: tensor.clone() for key, tensor in optimizer.tensors().items()}
+    assert used.tolist() == [1.0] * 3
+    used.grad = torch.ones(3)
+    optimizer.apply(0.5, stuck=torch.zeros(()))
+    assert unused.tolist() == [1.0] * 3
+    assert used.tolist() != [1.0] * 3
+    assert before["steps"] == 0
+    assert optimizer.tensors()["steps"] == 1
 
 
 def straight(networks: Networks, batch: Batch, random: torch.Generator) -> Losses:

@@ -67,13 +67,17 @@ class Keeper:
         self.last, self.tried = name, state.point.step
         self._began = time.monotonic()
         self._thread = Thread(target=self._write, args=(state,), name="checkpoint", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # no room for a thread: then training waits
+            self._write(state)
 
     def wait(self) -> None:
         """Until what is being written is on the disk. Raises: StorageError if this was the second failure in a row."""
         if self._thread is None:
             return
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self._thread = None
         error, self._error = self._error, None
         if self._remains:

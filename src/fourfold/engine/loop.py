@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -50,10 +50,17 @@ class Outcome:
 class Trainer:
     """One training. `fit` is a ladder of small steps, each of which can be read alone.
 
+    begin: what is done to the networks before anything else, such as a warm start.
     course: how far it has come; with `course.restore` it goes on where another process ended.
     """
 
-    def __init__(self, family: Family, dataset: Dataset, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        family: Family,
+        dataset: Dataset,
+        runtime: Runtime,
+        begin: Callable[[dict[str, nn.Module]], object] = lambda networks: None,
+    ) -> None:
         self.family = family
         self.settings = settings = family.settings
         self.runtime = runtime
@@ -64,7 +71,9 @@ class Trainer:
         self.train = feed(dataset.train, dataset.schema, runtime.device)
         held = dataset.validation
         self.validation = None if held is None else feed(held, dataset.schema, runtime.device)
-        networks = place(family, family.build(generator(settings.seed, "weights")), runtime)
+        networks = family.build(generator(settings.seed, "weights"))
+        begin(networks)
+        networks = place(family, networks, runtime)
         if settings.compile == "on":
             for network in networks.values():
                 network.compile()

@@ -94,8 +94,8 @@ def fits(stepper: Stepper, batch: Batch) -> bool:
             raise
         return False
     finally:
-        for phase_optimizer in stepper.optimizers.values():
-            phase_optimizer.zero_grad(set_to_none=True)
+        for optimizer in stepper.optimizers.values():
+            optimizer.clear()
         if stepper.device.type == "cuda":
             torch.cuda.empty_cache()
     return True

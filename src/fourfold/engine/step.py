@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ..data.dataset import Batch
-from ..errors import ResumeError
 from ..families.contract import Losses, Phase
 from ..settings import Settings
-from .optim import learning_rate, optimizer
-from .state import Tensors, under
+from .optim import Optimizer, learning_rate
+from .state import Tensors, prefixed, under
 
 Figure = Tensor | float  # a number on a device that nothing has waited for, or one that is at hand
 NORM = "gradient_norm"
@@ -41,7 +40,7 @@ class Stepper:
         self.steps = steps
         self.at_once = settings.batch_size
         self.phases = [(phase, parameters(networks, phase)) for phase in phases]
-        self.optimizers = {phase.name: optimizer(trained, settings) for phase, trained in self.phases}
+        self.optimizers = {phase.name: Optimizer(trained, settings) for phase, trained in self.phases}
         self.device = self.phases[0][1][0].device
         low = settings.precision == "bf16"
         self.computing: Callable[[], AbstractContextManager[Any]] = (
@@ -78,11 +77,9 @@ class Stepper:
         self.hold(losses.total, norm, step)
         if self.settings.clip:
             clip(gradients, norm, self.settings.clip)
-        phase_optimizer = self.optimizers[phase.name]
-        for group in phase_optimizer.param_groups:
-            group["lr"] = rate
-        phase_optimizer.step()
-        phase_optimizer.zero_grad(set_to_none=True)
+        optimizer = self.optimizers[phase.name]
+        optimizer.apply(rate, self.stuck)
+        optimizer.clear()
         loss, gradient = ("loss", NORM) if len(self.phases) == 1 else (f"{phase.name}_loss", f"{phase.name}_{NORM}")
         return {loss: losses.total, gradient: norm, **losses.logged}
 
@@ -116,38 +113,21 @@ class Stepper:
                 raise NotFiniteError(step)
             return
         torch.maximum(self.stuck, (total + norm).isfinite().logical_not().to(self.stuck.dtype), out=self.stuck)
-        for phase_optimizer in self.optimizers.values():
-            phase_optimizer.found_inf = self.stuck  # type: ignore[attr-defined]  # read by every fused kernel
 
     def tensors(self) -> Tensors:
-        """What the optimizers have gathered, as PHASE.PLACE.NAME: the parameter's place among those of the phase."""
-        return {
-            f"{phase.name}.{place}.{name}": value
-            for phase, trained in self.phases
-            for place, parameter in enumerate(trained)
-            for name, value in self.optimizers[phase.name].state.get(parameter, {}).items()
-            if isinstance(value, Tensor)
-        }
+        """What the optimizers have gathered, by the names of their phases."""
+        named = self.optimizers.items()
+        return {key: value for name, one in named for key, value in prefixed(name, one.tensors()).items()}
 
     def restore(self, saved: Mapping[str, Tensor]) -> None:
         """Put back what `tensors` told. Raises: ResumeError if it does not fit the parameters."""
-        for phase, trained in self.phases:
-            state = self.optimizers[phase.name].state
-            for name, value in under(phase.name, saved).items():
-                place, _, key = name.partition(".")
-                if not place.isdecimal() or int(place) >= len(trained):
-                    raise ResumeError(f"the checkpoint is of another network: {phase.name} trains no parameter {place}")
-                parameter = trained[int(place)]
-                if value.shape not in (parameter.shape, ()):
-                    raise ResumeError(f"the checkpoint is of another network: {name} does not fit its parameter")
-                # Moments lie in memory as their parameter does: fused kernels go through both as they lie.
-                kept = torch.empty_like(parameter if value.shape == parameter.shape else value, device=parameter.device)
-                state[parameter][key] = kept.detach().copy_(value)
+        for name, one in self.optimizers.items():
+            one.restore(under(name, saved))
 
 
 def parameters(networks: Mapping[str, nn.Module], phase: Phase) -> list[nn.Parameter]:
-    """The parameters of the networks that a phase trains."""
-    return [p for name in phase.trains for p in networks[name].parameters()]
+    """The parameters of the networks that a phase trains, but for frozen ones."""
+    return [p for name in phase.trains for p in networks[name].parameters() if p.requires_grad]
 
 
 def norm_of(gradients: list[Tensor]) -> Figure:

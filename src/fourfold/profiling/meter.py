@@ -57,9 +57,8 @@ def observed(trainer: Trainer, meter: Meter, precision: torch.dtype = torch.floa
             prefix = f"{phase.name} " if several else ""
             stepper.phases.append((_watched(phase, prefix, meter, precision), trained))
             optimizer = stepper.optimizers[phase.name]
-            before, after = _begins(meter, f"{prefix}optimizer"), _begins(meter, REST)
-            hooks.callback(optimizer.register_step_pre_hook(before).remove)
-            hooks.callback(optimizer.register_step_post_hook(after).remove)
+            hooks.callback(setattr, optimizer, "apply", optimizer.apply)
+            setattr(optimizer, "apply", _metered(optimizer.apply, meter, f"{prefix}optimizer"))  # noqa: B010
         yield
 
 
@@ -76,8 +75,10 @@ def _watched(phase: Phase, prefix: str, meter: Meter, precision: torch.dtype) ->
     return replace(phase, loss=loss)
 
 
-def _begins(meter: Meter, part: str) -> Callable[..., None]:
-    def hook(*_: object) -> None:
+def _metered(apply: Callable[..., None], meter: Meter, part: str) -> Callable[..., None]:
+    def metered(*arguments: Any) -> None:
         meter.begin(part)
+        apply(*arguments)
+        meter.begin(REST)
 
-    return hook
+    return metered

@@ -18,13 +18,14 @@ class Classic(nn.Module):
     def __init__(self, channels: int, height: int, width: int, classes: int, random: torch.Generator) -> None:
         super().__init__()
         self.height = height
+        # The article has relu before the pooling; the greatest of four is the same after it, at a quarter of the work.
         self.features = nn.Sequential(
             nn.Conv2d(channels, 32, 3),
-            nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.ReLU(),
             nn.Conv2d(32, 64, 3),
-            nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.ReLU(),
             nn.Flatten(),
         )
         self.head = nn.Sequential(
