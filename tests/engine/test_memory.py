@@ -25,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("swift")
 # A process that may take only so much address space beyond what it has when it begins to train.
 SCRIPT = """
 import resource, sys, torch
+import matplotlib.backends.backend_agg, matplotlib.figure  # what is loaded later needs room as well
 torch.set_num_threads(1)
 from fourfold.cli import main
 from fourfold.engine import memory
