@@ -1,7 +1,6 @@
 """How the presets of the recurrent family were chosen, and what they reach: the choosing looks at train alone.
 
-    python benchmarks/recipes_rnn.py choose gunpoint --data DIR            every candidate written down below
-    python benchmarks/recipes_rnn.py choose gunpoint --data DIR --try "convolution=fcn pooling=mean epochs=100"
+    python benchmarks/recipes_rnn.py choose gunpoint --data DIR --try "convolution=fcn pooling=mean" --try "cell=gru"
     python benchmarks/recipes_rnn.py test gunpoint --data DIR --try "preset=series"
 
 DIR holds the files that `DATA` names. `choose` judges small sets with a test split by cross-validation within their
@@ -35,7 +34,7 @@ DIGITS = {"pattern": "{label}_{speaker}_{index}.wav"}
 class Data:
     """One set of data: its files, how a test is split off, and how candidates are judged without it.
 
-    folds: within the train file, or of validation, for choosing. tests: flags of every test that is made.
+    folds: of the train file, for choosing; 0 chooses by a share for validation. tests: the flags of each test.
     """
 
     file: str
@@ -117,7 +116,9 @@ def main() -> None:
     parser.add_argument("what", choices=["choose", "test"])
     parser.add_argument("name", choices=DATA)
     parser.add_argument("--data", type=Path, required=True, help="folder with the files")
-    parser.add_argument("--try", dest="candidates", action="append", help="settings, such as 'cell=gru layers=2'")
+    parser.add_argument(
+        "--try", dest="candidates", action="append", required=True, help="settings, such as 'cell=gru layers=2'"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--tests", type=int, default=10, help="how many of the test splits, where there are several")
     options = parser.parse_args()

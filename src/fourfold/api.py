@@ -4,24 +4,31 @@ import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import data, families, model
+import torch
+from torch import nn
+
+from . import data, families, model, modelfile
 from .data import Arrays
 from .data.audit import brief
 from .data.audit.duplicates import require_apart
 from .data.audit.findings import require_classes
 from .data.dataset import Dataset
-from .data.feed import feed
+from .data.feed import feed, in_order
+from .data.schema import Schema
 from .engine.checkpoint import Checkpoint, Tell, newest
-from .engine.evaluate import evaluate
+from .engine.evaluate import BATCH_SIZE, asking, evaluate
 from .engine.history import History
 from .engine.keeper import Keeper
 from .engine.loop import Outcome, Trainer
 from .engine.terms import differences, machine_of, require_same, terms, versions
 from .engine.watcher import Watcher
-from .errors import ModelError, ResumeError, UsageError
+from .errors import DivergedError, ModelError, ResumeError, UsageError
+from .families.contract import Detector, Family, Networks
+from .families.warmstart import freeze, warm_start
 from .model import Model
 from .modelfile import DESCRIPTION, Origin
 from .report.curves import draw
@@ -103,8 +110,9 @@ def fit(
         keep_freed_memory()
         runtime = start(settings.device, settings.threads)
         dataset = _open(source, settings, watchers)
-        trainer = Trainer(families.create(dataset.schema, settings), dataset, runtime)
+        trainer = Trainer(_family(dataset, settings), dataset, runtime, partial(_begin, settings, dataset.schema))
         with Run.create(out, settings, dataset) as run:
+            run.log(f"on {runtime.name}, {torch.get_num_threads()} threads")
             keeper = Keeper(run.folder, settings.checkpoint_every, terms(settings, dataset, runtime), teller(run))
             return _complete(run, trainer, dataset, History(run.history), keeper, watchers)
 
@@ -155,7 +163,7 @@ def _go_on(
         run.require_alike(dataset.schema)
     for difference in differences(now, then) if then else ():
         tell(f"{difference}; the result may differ in its last bits")
-    trainer = Trainer(families.create(dataset.schema, settings), dataset, runtime)
+    trainer = Trainer(_family(dataset, settings), dataset, runtime, partial(_begin, settings, dataset.schema))
     course = trainer.course
     if checkpoint:
         (course.adopt if changed else course.restore)(checkpoint.load(course.largest))
@@ -173,19 +181,35 @@ def _complete(
     run: Run, trainer: Trainer, dataset: Dataset, history: History, keeper: Keeper, watchers: Sequence[Watcher]
 ) -> Model:
     """Train to the end, judge and save: the part that is the same for a run that begins and one that goes on."""
-    family, runtime = trainer.family, trainer.runtime
     findings = brief(dataset)
     for watcher in (run, *watchers):
         watcher.audited(findings)
-    outcome = trainer.fit(history, [run, *watchers], keeper)
+    try:
+        outcome = trainer.fit(history, [run, *watchers], keeper)
+    except DivergedError as error:
+        if not trainer.worth_keeping:
+            raise
+        outcome = trainer.outcome()
+        history.note(f"training ended here: {error}", trainer.course.step)
+        _keep(run, trainer, dataset, outcome, history)
+        raise DivergedError(f"{error}; the model of epoch {outcome.epoch} is kept in {run.model}") from None
+    return _keep(run, trainer, dataset, outcome, history)
+
+
+def _keep(run: Run, trainer: Trainer, dataset: Dataset, outcome: Outcome, history: History) -> Model:
+    """Judge what a training leaves, and put it into the run's folder."""
+    family, runtime = trainer.family, trainer.runtime
+    if isinstance(family, Detector):
+        _settle(family, outcome.networks, dataset, runtime)
     splits = {
         name: evaluate(family, outcome.networks, feed(part, dataset.schema, runtime.device))
         for name, part in dataset.splits.items()
         if name != "train"
     }
-    trained = Model(family, outcome.networks, splits, origin(dataset, outcome, runtime), runtime, dataset, run.folder)
+    where = origin(dataset, outcome, runtime, history)
+    trained = Model(family, outcome.networks, splits, where, runtime, dataset, run.folder)
     draw(history.records, run.plots / "history.png")
-    run.keep_model(trained.save, [note["note"] for note in history.notes])
+    run.keep_model(trained.save)
     return trained
 
 
@@ -203,6 +227,35 @@ def _open(source: str | Path | Arrays, settings: Settings, watchers: Sequence[Wa
     return dataset
 
 
+def _family(dataset: Dataset, settings: Settings) -> Family:
+    """The family for these data. Raises: DataError if it cannot use them, or needs more of them."""
+    family = families.create(dataset.schema, settings)
+    if isinstance(family, Detector):
+        family.require(len(dataset.validation or ()))
+    return family
+
+
+def _begin(settings: Settings, schema: Schema, networks: Networks) -> None:
+    """Put what the settings name into the place of random weights. Raises: ModelError, UsageError."""
+    if settings.init_from is None:
+        if settings.freeze:
+            raise UsageError("--freeze keeps what --init-from MODEL brings; name the model")
+        return
+    place = Path(settings.init_from).expanduser()
+    description, weights = modelfile.read(place / "model" if (place / "model").is_dir() else place)
+    copied = warm_start(networks, weights, same_classes=description.example.classes == schema.classes)
+    if settings.freeze:
+        freeze(networks, copied)
+
+
+def _settle(family: Detector, networks: dict[str, nn.Module], dataset: Dataset, runtime: Runtime) -> None:
+    """Have a detector draw its line between normal and not."""
+    assert dataset.validation is not None
+    train, held_out = (feed(part, dataset.schema, runtime.device) for part in (dataset.train, dataset.validation))
+    with asking(networks):
+        family.settle(networks, in_order(train, BATCH_SIZE), in_order(held_out, BATCH_SIZE))
+
+
 def _within_memory(settings: Settings) -> AbstractContextManager[None]:
     smaller = max(settings.batch_size // 2, 1)
     return within_memory(f"batches of {settings.batch_size} may be too large, try --batch-size {smaller}")
@@ -218,7 +271,7 @@ def teller(run: Run) -> Tell:
     return tell
 
 
-def origin(dataset: Dataset, outcome: Outcome, runtime: Runtime) -> Origin:
+def origin(dataset: Dataset, outcome: Outcome, runtime: Runtime, history: History) -> Origin:
     """Where a model comes from."""
     return Origin(
         data=dataset.source,
@@ -230,4 +283,5 @@ def origin(dataset: Dataset, outcome: Outcome, runtime: Runtime) -> Origin:
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
         device=runtime.name,
         versions=versions(),
+        notes=tuple(note["note"] for note in history.notes),
     )

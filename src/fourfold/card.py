@@ -5,9 +5,15 @@ from typing import Any
 from .data.schema import Schema
 from .modelfile import Description
 
-WORDS = {"classify": "tells apart", "reconstruct": "makes short codes of", "generate": "makes new pictures like"}
+WORDS = {
+    "classify": "tells apart",
+    "detect": "tells what is not normal among",
+    "reconstruct": "makes short codes of",
+    "generate": "makes new pictures like",
+}
 USES = {
     "classify": "fourfold predict . INPUT…",
+    "detect": "fourfold detect . INPUT…",
     "reconstruct": "fourfold encode . DATA\nfourfold reconstruct . INPUT…",
     "generate": "fourfold generate . -n 64 --out pictures.png",
 }
@@ -43,6 +49,7 @@ def card(description: Description, parameters: int) -> str:
             "- settings: " + ", ".join(f"{name} {value}" for name, value in settings.items() if value is not None),
             "- versions: " + ", ".join(f"{name} {version}" for name, version in origin.versions.items()),
             "",
+            *(["## What happened on the way", "", *(f"- {note}" for note in origin.notes), ""] if origin.notes else []),
         ]
     )
 

@@ -9,6 +9,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from . import answers as answering
 from . import data as datalayer
 from . import families, modelfile
 from .card import card
@@ -19,14 +20,20 @@ from .data.schema import Schema
 from .engine.evaluate import BATCH_SIZE, asking, evaluate, generate
 from .engine.placement import place
 from .errors import DataError, ModelError, UsageError
-from .families.contract import Classifier, Coder, Family, Metrics, Sampler
-from .metrics.reconstruction import error_per_example
+from .families.contract import Classifier, Coder, Detector, Family, Metrics, Networks, Sampler, Steered, Viewer
 from .modelfile import Description, Origin
 from .runtime import Runtime, generator, start
 from .settings import Settings
 
 Array = np.ndarray[Any, Any]
-ABLE = {Classifier: "cnn and rnn", Coder: "autoencoder", Sampler: "gan"}
+ABLE = {
+    Classifier: "cnn and rnn",
+    Coder: "autoencoder (--task reconstruct)",
+    Detector: "autoencoder (--task detect)",
+    Sampler: "gan and autoencoder (--preset vae)",
+    Steered: "gan",
+    Viewer: "cnn",
+}
 
 
 class Model:
@@ -75,64 +82,112 @@ class Model:
         """How many numbers training could change, over all networks."""
         return sum(p.numel() for network in self.networks.values() for p in network.parameters())
 
-    def predict(self, inputs: Inputs) -> Array | pl.DataFrame:
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """Every network's tensors, as NETWORK.NAME."""
+        return dict(_tensors(self.networks))
+
+    def predict(self, inputs: Inputs, views: bool = False) -> Array | pl.DataFrame:
         """Which class, how surely.
 
         Returns: for arrays, probabilities (n, classes) in the order of `schema.classes`;
         for files, a table with the input, the likeliest class, its probability, and the
-        probability of each class. Raises: UsageError if this is no classifier.
+        probability of each class. A detector gives scores (n,), or a table with verdicts, scores
+        and where they come from. Raises: UsageError if this is neither.
         """
-        family = self._able(Classifier, "predict")
         examples = self.read(inputs)
-        probabilities = self._ask(examples, lambda batch: family.predict(self.networks, batch))
-        if are_arrays(inputs):
-            return probabilities.numpy()
-        assert self.schema.classes is not None
-        best = probabilities.max(dim=1)
-        return pl.DataFrame(
-            {
-                "input": list(examples.names),
-                "class": [self.schema.classes[i] for i in best.indices.tolist()],
-                "probability": best.values.numpy(),
-                **{f"p({name})": probabilities[:, i].numpy() for i, name in enumerate(self.schema.classes)},
-            }
-        )
+        if isinstance(self.family, Detector):
+            verdicts = self.verdicts(examples)
+            return verdicts.scores if are_arrays(inputs) else verdicts.frame(self.schema)
+        probabilities = self.probabilities(examples, views).numpy()
+        return probabilities if are_arrays(inputs) else answering.class_table(self.schema, examples, probabilities)
 
-    def evaluate(self, data: str | Path | Arrays | None = None) -> Metrics:
+    def asked(self, views: bool) -> Networks:
+        """The networks, or those that look at each example several times. Raises: UsageError if it cannot."""
+        return self._able(Viewer, "take several views").viewed(self.networks) if views else self.networks
+
+    def probabilities(self, examples: Examples, views: bool = False) -> Tensor:
+        """Of each class, float32 (n, classes), on the CPU. Raises: UsageError if this is no classifier."""
+        family = self._able(Classifier, "predict")
+        networks = self.asked(views)
+        return self._ask(examples, lambda batch: family.predict(networks, batch))
+
+    def verdicts(self, examples: Examples) -> answering.Verdicts:
+        """What a detector says of examples. Raises: UsageError if this is none."""
+        return answering.examine(self._able(Detector, "detect"), self.networks, self.schema, examples)
+
+    def evaluate(self, data: str | Path | Arrays | None = None, views: bool = False) -> Metrics:
         """Figures on the test split of `data`, or on all of it if it has none.
 
         Without `data`: on the test split of the data it was trained on, which must not
         have changed since. Returns: the figures, with "split" naming what was judged.
         Raises: DataError, also if there is no test split or the labels are missing.
         """
-        split, examples = self._own_test() if data is None else self._foreign(data)
+        split, examples = self.judged_on(data)
+        resident = feed(examples, self.schema, self.runtime.device)
+        return {"split": split, **evaluate(self.family, self.asked(views), resident)}
+
+    def judged_on(self, data: str | Path | Arrays | None = None) -> tuple[str, Examples]:
+        """What `evaluate` judges: the split's name and its examples. Raises: as `evaluate`."""
+        if data is None:
+            dataset = self.own_data()
+            if dataset.test is None:
+                raise DataError(f"{dataset.source}: has no test split; name the data to evaluate on")
+            return "test", dataset.test
+        splits = datalayer.read(data, Request(schema=self.schema)).splits
+        split, examples = "test", splits.get("test")
+        if examples is None:
+            split, examples = "all", datalayer.join(list(splits.values()))
         if isinstance(self.family, Classifier) and examples.y is None:
             raise DataError(f"{examples.names[0]}: no labels to judge by")
-        resident = feed(examples, self.schema, self.runtime.device)
-        return {"split": split, **evaluate(self.family, self.networks, resident)}
+        return split, examples
 
-    def generate(self, count: int = 64, seed: int = 0) -> Array:
+    def own_data(self) -> Dataset:
+        """The data that it was trained on, split as then. Raises: UsageError or DataError if they are not at hand."""
+        if self.dataset is None:
+            if self.origin.data == "arrays":
+                raise UsageError("this model was trained on arrays; name the data to evaluate it on")
+            dataset = datalayer.open(self.origin.data, self.settings)
+            if dataset.fingerprint != self.origin.fingerprint:
+                raise DataError(
+                    f"{self.origin.data}: changed since the model was trained on it, so its test split may hold "
+                    "training examples; name the data to evaluate on"
+                )
+            self.dataset = dataset
+        return self.dataset
+
+    def generate(
+        self, count: int = 64, seed: int = 0, label: str | None = None, truncation: float = 1.0, frames: int = 0
+    ) -> Array:
         """New pictures, float32 (count, channels, height, width) in [0, 1]; the same for the same seed.
 
-        Raises: UsageError if this is no generator.
+        label: their class, if classes were learnt. truncation: below 1, more usual and less different
+        ones. frames: of a film, (frames, count, …), that ends where it begins. Raises: UsageError if it cannot.
         """
-        family = self._able(Sampler, "generate")
-        if count < 1:
-            raise UsageError(f"{count} pictures: at least 1 can be made")
+        steered = frames > 0 or label is not None or truncation != 1
+        family = self._able(Steered, "be told what to generate") if steered else self._able(Sampler, "generate")
+        if count < 1 or frames < 0:
+            raise UsageError(f"{count} pictures, {frames} frames: at least 1 picture can be made")
         random = generator(seed, "generate", device=self.runtime.device)
-        return generate(family, self.networks, family.latents(count, random)).numpy()
+        latents = family.circle(frames, count, random) if frames else family.latents(count, random)
+        if steered:
+            latents = family.steer(latents, label, truncation)
+        pictures = generate(family, self.networks, latents.flatten(0, -2))
+        return pictures.reshape(*latents.shape[:-1], *pictures.shape[1:]).numpy()
 
     def encode(self, inputs: Inputs) -> Array | pl.DataFrame:
         """Codes: for arrays (n, latent), for files a table with a column a number.
 
         Raises: UsageError if this is no autoencoder.
         """
-        family = self._able(Coder, "encode")
         examples = self.read(inputs)
-        codes = self._ask(examples, lambda batch: family.encode(self.networks, batch)).numpy()
-        if are_arrays(inputs):
-            return codes
-        return pl.DataFrame({"input": list(examples.names), **{f"z{i}": codes[:, i] for i in range(codes.shape[1])}})
+        codes = self.codes(examples).numpy()
+        return codes if are_arrays(inputs) else answering.code_table(examples, codes)
+
+    def codes(self, examples: Examples) -> Tensor:
+        """Codes float32 (n, latent), on the CPU. Raises: UsageError if this is no autoencoder."""
+        family = self._able(Coder, "encode")
+        return self._ask(examples, lambda batch: family.encode(self.networks, batch))
 
     def decode(self, codes: Array) -> Array:
         """Examples in the data's own units, pictures in [0, 1], from codes (n, latent).
@@ -140,9 +195,8 @@ class Model:
         Raises: UsageError if this is no autoencoder, DataError if the codes have another size.
         """
         family = self._able(Coder, "decode")
-        latent_size = getattr(self.settings, "latent_size", None)
-        if codes.ndim != 2 or codes.shape[1] != latent_size:
-            raise DataError(f"codes of shape {codes.shape}: (n, {latent_size}) is expected")
+        if codes.ndim != 2 or codes.shape[1] != family.latent_size:
+            raise DataError(f"codes of shape {codes.shape}: (n, {family.latent_size}) is expected")
         with asking(self.networks):
             latents = torch.as_tensor(codes, dtype=torch.float32).to(self.runtime.device)
             parts = [family.decode(self.networks, part).cpu() for part in torch.split(latents, BATCH_SIZE)]
@@ -162,28 +216,13 @@ class Model:
 
     def reconstruct_examples(self, examples: Examples) -> tuple[Array, Array]:
         """Reconstructions in the data's own units, and each one's mean squared error (n,)."""
-        family = self._able(Coder, "reconstruct")
-
-        def both(batch: Batch) -> Tensor:
-            back = family.decode(self.networks, family.encode(self.networks, batch))
-            error = error_per_example(batch.x, back)
-            return torch.cat([error[:, None], self.schema.restore(back).flatten(1)], dim=1)
-
-        answers = self._ask(examples, both)
+        given = (self._able(Coder, "reconstruct"), self.networks, self.schema)
+        answers = self._ask(examples, lambda batch: answering.reconstruct(*given, batch, examples.x.shape[1]))
         return answers[:, 1:].reshape(examples.x.shape).numpy(), answers[:, 0].numpy()
 
     def reconstruction_table(self, examples: Examples, restored: Array, errors: Array) -> pl.DataFrame:
         """What `reconstruct` returns for files."""
-        named = {"input": list(examples.names), "error": errors}
-        if self.schema.columns is not None:
-            columns = {name: self._cells(name, restored[:, i]) for i, name in enumerate(self.schema.columns)}
-            return pl.DataFrame({**named, **columns})
-        return pl.DataFrame(named).with_columns(pl.Series("reconstruction", restored))
-
-    def _cells(self, column: str, values: Array) -> Array | list[str]:
-        """A table's column as it was read: categories by their names."""
-        levels = self.schema.levels.get(column)
-        return values if levels is None else [levels[place] for place in values.astype(int).tolist()]
+        return answering.reconstruction_table(self.schema, examples, restored, errors)
 
     def read(self, inputs: Inputs) -> Examples:
         """Inputs as examples, by the model's own schema. Raises: DataError if they do not fit it."""
@@ -199,12 +238,7 @@ class Model:
             origin=self.origin,
             sha256="",
         )
-        weights = {
-            f"{name}.{key}": tensor
-            for name, network in self.networks.items()
-            for key, tensor in network.state_dict().items()
-        }
-        modelfile.write(Path(folder), description, weights, card(description, self.parameters))
+        modelfile.write(Path(folder), description, self.weights, card(description, self.parameters))
         return Path(folder)
 
     def _able(self, ability: type[Any], verb: str) -> Any:
@@ -217,25 +251,6 @@ class Model:
         with asking(self.networks):
             return torch.cat([question(batch).cpu() for batch in in_order(resident, BATCH_SIZE)])
 
-    def _own_test(self) -> tuple[str, Examples]:
-        dataset = self.dataset
-        if dataset is None:
-            if self.origin.data == "arrays":
-                raise UsageError("this model was trained on arrays; name the data to evaluate it on")
-            dataset = datalayer.open(self.origin.data, self.settings)
-            if dataset.fingerprint != self.origin.fingerprint:
-                raise DataError(
-                    f"{self.origin.data}: changed since the model was trained on it, so its test split may hold "
-                    "training examples; name the data to evaluate on"
-                )
-        if dataset.test is None:
-            raise DataError(f"{dataset.source}: has no test split; name the data to evaluate on")
-        return "test", dataset.test
-
-    def _foreign(self, data: str | Path | Arrays) -> tuple[str, Examples]:
-        splits = datalayer.read(data, Request(schema=self.schema)).splits
-        return ("test", splits["test"]) if "test" in splits else ("all", datalayer.join(list(splits.values())))
-
 
 def load(folder: Path, device: str = "auto") -> Model:
     """The model in a model's folder.
@@ -247,7 +262,8 @@ def load(folder: Path, device: str = "auto") -> Model:
         settings = families.settings_of(description.family)(**description.settings)
         family = families.create(description.example, settings)
         with torch.device("meta"):  # shapes alone, since a description may ask for any size
-            _check(folder / modelfile.WEIGHTS, family.build(torch.Generator()), weights)
+            own = dict(_tensors(family.build(torch.Generator())))
+            modelfile.require_alike(folder / modelfile.WEIGHTS, own, weights)
     except ModelError:
         raise
     except (UsageError, DataError, RuntimeError) as error:
@@ -259,17 +275,6 @@ def load(folder: Path, device: str = "auto") -> Model:
     for network in place(family, networks, runtime).values():
         network.eval().requires_grad_(False)
     return Model(family, networks, description.metrics, description.origin, runtime)
-
-
-def _check(path: Path, networks: dict[str, nn.Module], weights: dict[str, Tensor]) -> None:
-    """Raises: ModelError if the weights differ from the networks' in a name or a shape."""
-    own = dict(_tensors(networks))
-    if own.keys() != weights.keys():
-        odd = sorted(own.keys() ^ weights.keys())
-        raise ModelError(f"{path}: its tensors are not those of the model; {odd[0]} is on one side only")
-    for name, tensor in own.items():
-        if tensor.shape != weights[name].shape or tensor.dtype != weights[name].dtype:
-            raise ModelError(f"{path}: {name} is {tuple(weights[name].shape)}, the model's is {tuple(tensor.shape)}")
 
 
 def _tensors(networks: dict[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:

@@ -68,6 +68,6 @@ def test_figures_do_not_depend_on_how_the_split_is_cut() -> None:
     assert whole["psnr"] == pytest.approx(-10 * math.log10(whole["mse"]))
 
 
-def test_series_are_refused() -> None:
-    with pytest.raises(DataError, match="this is series data"):
+def test_what_the_classic_network_cannot_take_is_refused_with_the_preset_that_can() -> None:
+    with pytest.raises(DataError, match=r"'classic' cannot take this series data.*--preset sequence"):
         Autoencoder(Schema(kind="series", shape=(2,)), AutoencoderSettings())

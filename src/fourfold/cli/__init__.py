@@ -13,13 +13,18 @@ from typing import NoReturn
 from .. import __version__
 from ..errors import DataWarning, FourfoldError, Stopped, StorageError, UsageError, nearest
 from ..families import FAMILIES
+from .compress import Compress
 from .console import Command, Console
+from .decompress import Decompress
+from .detect import Detect
 from .encode import Encode
 from .evaluate import Evaluate
 from .generate import Generate
 from .inspect import Inspect
+from .latent_sweep import LatentSweep
 from .parse import parse
 from .predict import Predict
+from .profile import Profile
 from .reconstruct import Reconstruct
 from .resume import Resume
 from .samples import Samples
@@ -30,10 +35,15 @@ COMMANDS: dict[str, type[Command]] = {
     "resume": Resume,
     "evaluate": Evaluate,
     "predict": Predict,
+    "detect": Detect,
     "generate": Generate,
     "encode": Encode,
     "reconstruct": Reconstruct,
+    "compress": Compress,
+    "decompress": Decompress,
+    "latent-sweep": LatentSweep,
     "inspect": Inspect,
+    "profile": Profile,
     "samples": Samples,
 }
 

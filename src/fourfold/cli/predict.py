@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from .arguments import Computing, InputPlaces, ModelPlace
 from .console import Console, Output
+from .detect import flat
 from .write import TABLES, require_suffix, write_frame
 
 
@@ -15,6 +16,8 @@ class Predict:
     inputs: InputPlaces
     out: str | None = None
     """Write every probability to this .csv or .parquet file."""
+    views: bool = False
+    """Take the mean over several views of each input (cnn): slower, often a little surer."""
     device: Computing = "auto"
     output: Output = field(default_factory=Output)
 
@@ -25,10 +28,11 @@ class Predict:
 
         from ..api import load
 
-        table = load(self.model, self.device).predict(self.inputs)
+        table = load(self.model, self.device).predict(self.inputs, self.views)
         assert isinstance(table, pl.DataFrame)
         if path:
-            write_frame(table, path)
+            write_frame(flat(table) if path.suffix.lower() == ".csv" else table, path)
             console.say(f"{path}: {len(table)} rows")
         if not path or console.json:
-            console.frame(table, ("input", "class", "probability"))
+            told = ("input", "verdict", "score") if "verdict" in table.columns else ("input", "class", "probability")
+            console.frame(table, told)

@@ -83,9 +83,12 @@ def parse_train(arguments: Sequence[str]) -> Command:
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--preset")
     early.add_argument("--config", type=Path)
+    early.add_argument("--task")
     known, _ = early.parse_known_args(rest)
     values = read_config(known.config, kind) if known.config else {}
     preset = known.preset or values.get("preset")
+    if known.task is not None:
+        values["task"] = known.task  # a task may bring a preset of its own
     settings = kind.resolve(preset, **{name: value for name, value in values.items() if name != "preset"})
     return parse(
         Train[kind],  # type: ignore[valid-type]

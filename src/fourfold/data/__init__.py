@@ -23,7 +23,7 @@ from .progress import Progress, untold
 from .samples import SAMPLES, sample_path
 from .schema import Kind, Schema, as_floats
 from .sources import arrays, hub, images, series, sounds, tabled_series, tables, texts
-from .split import fields, split
+from .split import fields, normal_alone, split
 from .vocabulary import Vocabulary, encode_parts
 
 # Files tell by their names who reads them: the first that matches. The rows of a table may be anything.
@@ -57,6 +57,8 @@ def _open(data: str | Path | Arrays, settings: DataSettings, progress: Progress)
             raise DataError(f"{source_name(data)}: no column {name!r} to split by; tables and --pattern have such")
     known = {name: identified(part) for name, part in content.splits.items()}
     parts, held_out = split(replace(content, splits=known), settings)
+    if normal := getattr(settings, "normal_classes", ()):  # before anything is fitted on train
+        parts, held_out = normal_alone(parts, held_out, content.classes, normal)
     mark = fingerprint(parts)  # of what was read: a fitted vocabulary may differ from one version to another
     schema, parts, told = fit(content, parts, settings.reading)
     if settings.size and schema.shape[1:] != (settings.size, settings.size):

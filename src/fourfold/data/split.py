@@ -7,11 +7,11 @@ the machine matters. Equal examples, and all examples of a group, fall on the sa
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from ..errors import DataError, nearest
+from ..errors import DataError, UsageError, nearest
 from ..runtime import generator
 from ..settings import DataSettings
 from .content import digests
@@ -77,6 +77,33 @@ def split(content: Content, settings: DataSettings) -> tuple[dict[str, Examples]
         if not len(part):
             raise DataError(f"the {name} split is empty; give more data or a smaller --validation or --test")
     return {name: parts[name] for name in ORDER if name in parts}, cut
+
+
+def normal_alone(
+    parts: dict[str, Examples], cut: dict[str, list[int]], classes: tuple[str, ...] | None, normal: Sequence[str]
+) -> tuple[dict[str, Examples], dict[str, list[int]]]:
+    """Splits and cut places as `split` gives them, train and validation with the examples of `normal` classes alone.
+
+    These lose their labels, which say nothing any more; the test keeps all. Raises: UsageError for
+    a class that there is not, DataError if a split has none of them.
+    """
+    for name in normal:
+        if classes is None:
+            raise UsageError(f"--normal {name}: these data have no classes; leave it out, and all of train is normal")
+        if name not in classes:
+            raise UsageError(f"--normal {name}: no such class; {nearest(name, classes)}")
+    wanted = torch.tensor([place for place, name in enumerate(classes or ()) if name in normal])
+    parts, cut = dict(parts), dict(cut)
+    for name in [name for name in ("train", "validation") if name in parts]:
+        y = parts[name].y
+        assert y is not None
+        kept = torch.isin(y, wanted).nonzero().squeeze(1)
+        if not len(kept):
+            raise DataError(f"the {name} split has no example of {', '.join(normal)}; give more data")
+        parts[name] = replace(parts[name].select(kept), y=None)
+        if name in cut:
+            cut[name] = [cut[name][place] for place in kept.tolist()]
+    return parts, cut
 
 
 def _by_time(content: Content, settings: DataSettings) -> tuple[dict[str, Examples], dict[str, list[int]]]:

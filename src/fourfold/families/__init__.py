@@ -46,9 +46,9 @@ def create(schema: "Schema", settings: Settings) -> "Family":
 
             return Rnn(schema, settings)
         case AutoencoderSettings():
-            from .autoencoder.family import Autoencoder
+            from .autoencoder import family as autoencoder
 
-            return Autoencoder(schema, settings)
+            return autoencoder.create(schema, settings)
         case GanSettings():
             from .gan.family import Gan
 

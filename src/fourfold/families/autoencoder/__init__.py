@@ -1,1 +1,1 @@
-"""The autoencoder: short codes, and what they decode to."""
+"""The autoencoder: short codes, what they decode to, and what does not come back as it should."""

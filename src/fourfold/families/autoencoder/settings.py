@@ -1,21 +1,73 @@
 """Settings of the autoencoder."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ...settings import Settings
 
+Network = Literal["auto", "classic", "conv", "dense", "sequence", "edges"]
+
 
 class AutoencoderSettings(Settings):
-    """An autoencoder that learns short codes of pictures or of the rows of a table."""
+    """An autoencoder that learns short codes of pictures, series, sounds or rows, or what is normal among them."""
 
     family: ClassVar[str] = "autoencoder"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"classic": {}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "classic": {},
+        "conv": {"network": "conv", "batch_size": 128, "epochs": 20, "schedule": "cosine"},
+        "dense": {"network": "dense", "batch_size": 128, "epochs": 40, "schedule": "cosine"},
+        "sequence": {"network": "sequence", "batch_size": 32, "epochs": 100, "schedule": "cosine"},
+        "vae": {"network": "conv", "batch_size": 128, "epochs": 20, "schedule": "cosine", "beta": 1.0},
+        "denoising": {"network": "auto", "noise": 0.3, "batch_size": 128, "epochs": 20, "schedule": "cosine"},
+        "detect": {
+            "task": "detect",
+            "network": "auto",
+            "batch_size": 64,
+            "epochs": 100,
+            "schedule": "cosine",
+            "noise": 1.0,
+        },
+    }
 
-    preset: Literal["classic"] = Field("classic", description="The recipe that stands where no flag does.")
-    task: Literal["reconstruct"] = Field("reconstruct", description="What the network is asked to do.")
+    preset: Literal["classic", "conv", "dense", "sequence", "vae", "denoising", "detect"] = Field(
+        "classic", description="The recipe that stands where no flag does."
+    )
+    task: Literal["reconstruct", "detect"] = Field(
+        "reconstruct", description="'detect' learns what is normal and tells what is not."
+    )
+    network: Network = Field(
+        "classic", description="'auto' goes by the data: conv, dense or sequence; to detect in pictures edges."
+    )
     epochs: int = Field(50, ge=1, description="Passes over the training split.")
     batch_size: int = Field(256, ge=1, description="Examples a step.")
-    latent_size: int = Field(32, ge=1, description="Numbers in a code.")
+    latent_size: int | None = Field(
+        None, ge=1, description="Numbers in a code: 32, in a table a quarter of its columns, unless given."
+    )
+    width: int = Field(16, ge=1, le=256, description="Channels of the first convolution.")
+    noise: float = Field(0.0, ge=0, le=10, description="Deviation of the noise that training adds to what is encoded.")
+    beta: float = Field(0.0, ge=0, description="Weight of a variational autoencoder's divergence; 0 is none.")
+    normal: str | None = Field(
+        None, description="Classes that count as normal, parted by commas; only these train. All of train if not given."
+    )
+    false_alarms: float = Field(
+        0.05, gt=0, lt=1, description="Share of normal examples that the threshold may take for abnormal."
+    )
+
+    @classmethod
+    def resolve(cls, preset: str | None = None, **values: Any) -> Self:
+        """As for every family; without a preset, the task to detect brings its own."""
+        return super().resolve(preset or ("detect" if values.get("task") == "detect" else None), **values)
+
+    @field_validator("normal")
+    @classmethod
+    def _normal_spelt(cls, normal: str | None) -> str | None:
+        if normal is not None and not all(name.strip() for name in normal.split(",")):
+            raise ValueError("two classes are written cat,dog")
+        return normal
+
+    @property
+    def normal_classes(self) -> tuple[str, ...]:
+        """The classes that alone train; none if all do."""
+        return tuple(name.strip() for name in self.normal.split(",")) if self.normal else ()

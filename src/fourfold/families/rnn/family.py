@@ -1,6 +1,7 @@
 """The recurrent family: what it accepts, what it builds, how it is judged."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from ..blocks import require_classes
 from ..contract import Metrics, Monitor, Networks, Phase
 from . import networks as nets
 from .objective import classification
+from .reader import Members, Reader, cell
 from .settings import RnnSettings
 
 
@@ -35,18 +37,26 @@ class Rnn:
         self.classes = require_classes(schema, "rnn")
 
     def build(self, random: torch.Generator) -> dict[str, nn.Module]:
-        """One network, "classifier"."""
+        """One network, "classifier"; of several members, all in one."""
+        members = [self._member(random) for _ in range(self.settings.members)]
+        return {"classifier": members[0] if len(members) == 1 else Members(members)}
+
+    def _member(self, random: torch.Generator) -> nn.Module:
+        settings, classes = self.settings, len(self.classes)
+        enter = self._entrance(random)
+        if settings.only_a_cell:
+            return nets.Classic(enter, cell(enter.features, settings, random), classes, random)
+        return Reader(enter, classes, settings, random)
+
+    def _entrance(self, random: torch.Generator) -> nets.Entrance:
         settings, schema = self.settings, self.schema
-        if schema.vocabulary is not None:
-            enter: nets.Entrance = nets.Embedding(Vocabulary(schema.vocabulary).size, settings.embedding_size, random)
-        else:
-            enter = nets.Rows(schema.shape[-1])  # a series' channels, a sound's bands, or the pixels of a row
-        cell = nets.SimpleCell(enter.features, settings.hidden_size, settings.activation, random)
-        return {"classifier": nets.Classic(enter, cell, len(self.classes), random)}
+        if schema.vocabulary is None:
+            return nets.Rows(schema.shape[-1])  # a series' channels, a sound's bands, or the pixels of a row
+        return nets.Embedding(Vocabulary(schema.vocabulary).size, settings.embedding_size, random)
 
     def phases(self) -> tuple[Phase, ...]:
         """One phase."""
-        return (Phase("classify", ("classifier",), classification),)
+        return (Phase("classify", ("classifier",), partial(classification, smoothing=self.settings.label_smoothing)),)
 
     def predict(self, networks: Networks, batch: Batch) -> Tensor:
         """Probabilities (n, classes)."""

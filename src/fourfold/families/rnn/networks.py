@@ -120,8 +120,8 @@ class Classic(nn.Module):
         self.output = nn.Linear(cell.hidden_size, classes)
         glorot_(self, random)
 
-    def forward(self, x: Tensor, lengths_n: Tensor | None = None) -> Tensor:
-        """Logits (n, k): the output at each series' last step. x: what its entrance takes."""
+    def forward(self, x: Tensor, lengths_n: Tensor | None = None, random: torch.Generator | None = None) -> Tensor:
+        """Logits (n, k): the output at each series' last step. x: what its entrance takes. random: not used."""
         logits_nk: Tensor = self.output(self.cell.last(self.enter(x), lengths_n))
         return logits_nk
 

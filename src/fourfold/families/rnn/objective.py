@@ -1,13 +1,24 @@
 """What a recurrent network minimises: the cross-entropy of a series' true class."""
 
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ...data.dataset import Batch
 from ..contract import Losses, Networks
+from .reader import Members
 
 
-def classification(networks: Networks, batch: Batch, random: torch.Generator) -> Losses:
-    """-log p(y | x), with p = softmax(output after the last step), as a mean over the batch."""
-    assert batch.y is not None
-    return Losses(cross_entropy(networks["classifier"](batch.x, batch.lengths), batch.y), {})
+def classification(networks: Networks, batch: Batch, random: torch.Generator, smoothing: float = 0.0) -> Losses:
+    """-log p(y | x), with p = softmax(logits), as a mean over the batch and over the members.
+
+    smoothing: the share of each label that goes to all classes alike (Szegedy et al., arXiv 1512.00567).
+    """
+    y = batch.y
+    assert y is not None
+    classifier = networks["classifier"]
+    members: list[nn.Module] = list(classifier.members) if isinstance(classifier, Members) else [classifier]
+    losses: list[Tensor] = [
+        cross_entropy(member(batch.x, batch.lengths, random), y, label_smoothing=smoothing) for member in members
+    ]
+    return Losses(torch.stack(losses).mean(), {})

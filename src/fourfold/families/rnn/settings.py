@@ -1,21 +1,132 @@
 """Settings of the recurrent network."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ...settings import Settings
+
+POOLINGS = ("mean", "max", "last", "attention")
+
+# Nothing is held out for validation: the schedule ends where the rate is zero, the last step's averaged weights are
+# kept, and a few examples more are worth more than an epoch that a few examples choose.
+STEADY: Mapping[str, Any] = {
+    "validation": 0.0,
+    "optimizer": "adamw",
+    "learning_rate": 2e-3,
+    "weight_decay": 0.01,
+    "schedule": "cosine",
+    "clip": 1.0,
+    "ema": 0.99,
+}
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "classic": {},
+    "series": {
+        **STEADY,
+        "cell": "none",
+        "convolution": "fcn",
+        "pooling": "mean",
+        "dropout": 0.2,
+        "augment": "default",
+        "epochs": 100,
+        "batch_size": 16,
+        "members": 3,
+    },
+    "sound": {
+        **STEADY,
+        "cell": "gru",
+        "hidden_size": 64,
+        "bidirectional": True,
+        "convolution": "fcn",
+        "pooling": "mean,max",
+        "center": True,
+        "dropout": 0.3,
+        "augment": "mask,bands,warp",
+        "epochs": 20,
+    },
+    "text": {
+        **STEADY,
+        "cell": "gru",
+        "bidirectional": True,
+        "convolution": "words",
+        "filters": 32,
+        "pooling": "mean,max",
+        "dropout": 0.5,
+        "step_dropout": 0.5,
+        "schedule": "linear",
+        "ema": 0.998,
+        "epochs": 5,
+        "batch_size": 64,
+        "members": 3,
+    },
+}
+STEPS = 1000  # that a small set of series is trained for
+FEWEST_EPOCHS = 20  # that a large one is
 
 
 class RnnSettings(Settings):
     """A recurrent network that tells classes of series apart, of any length."""
 
     family: ClassVar[str] = "rnn"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"classic": {}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
-    preset: Literal["classic"] = Field("classic", description="The recipe that stands where no flag does.")
+    preset: Literal["classic", "series", "sound", "text"] = Field(
+        "classic", description="The recipe that stands where no flag does."
+    )
     task: Literal["classify"] = Field("classify", description="What the network is asked to do.")
-    hidden_size: int = Field(32, ge=1, description="Units of the recurrent cell.")
+    cell: Literal["simple", "gru", "lstm", "none"] = Field(
+        "simple", description="What reads a series step by step; 'none' leaves it to --convolution or --pooling alone."
+    )
+    hidden_size: int = Field(32, ge=1, description="Units of a recurrent cell.")
+    layers: int = Field(1, ge=1, le=16, description="Recurrent cells on top of each other.")
+    bidirectional: bool = Field(False, description="Read each series from its end as well.")
+    activation: Literal["relu", "tanh"] = Field("relu", description="Of simple cells.")
+    convolution: Literal["none", "fcn", "inception", "words"] = Field(
+        "none", description="What else reads a series, beside the cells: all of its steps at once."
+    )
+    filters: int = Field(64, ge=1, description="Convolution filters of a kind.")
+    pooling: str = Field("last", description="What sums up all steps: mean, max, last, attention, or some: mean,max.")
     embedding_size: int = Field(64, ge=1, description="Numbers that stand for a piece of a text.")
-    activation: Literal["relu", "tanh"] = Field("relu", description="Of the recurrent cell.")
+    center: bool = Field(False, description="Take off each example's own mean over time: a voice, a sensor's offset.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of what was read that a training step hides.")
+    step_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of the steps, pieces of a text, that a training step hides."
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of a label that is given to all classes alike.")
+    members: int = Field(1, ge=1, le=64, description="Networks that learn side by side and average what they say.")
+
+    @field_validator("pooling")
+    @classmethod
+    def _pooling_spelt(cls, pooling: str) -> str:
+        names = pooling.split(",")
+        if len(set(names)) < len(names) or not set(names) <= set(POOLINGS):
+            raise ValueError(f"some of {', '.join(POOLINGS)} are expected, each once, parted by commas: mean,max")
+        return pooling
+
+    @property
+    def only_a_cell(self) -> bool:
+        """Whether one cell reads alone and its last state tells: the source article's network, for any cell."""
+        plain = (
+            self.layers,
+            self.bidirectional,
+            self.convolution,
+            self.pooling,
+            self.center,
+            self.dropout,
+            self.step_dropout,
+        )
+        return self.cell != "none" and plain == (1, False, "none", "last", False, 0.0, 0.0)
+
+
+def advised(kind: str, examples: int) -> tuple[str, dict[str, Any]]:
+    """The preset that is known to be best for data of a kind, and what to change in it for so many training examples.
+
+    kind: a schema's. A small set of series gets as many epochs as `STEPS` need, a large one `FEWEST_EPOCHS`.
+    """
+    preset = {"series": "series", "sound": "sound", "text": "text"}.get(kind, "classic")
+    if preset != "series":
+        return preset, {}
+    batches = math.ceil(examples / PRESETS["series"]["batch_size"])
+    return preset, {"epochs": max(math.ceil(STEPS / batches), FEWEST_EPOCHS)}

@@ -1,0 +1,129 @@
+"""What a model answers, as tables: classes, codes, reconstructions, and a detector's verdicts with their reasons."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from .data.dataset import Batch, Examples
+from .data.feed import feed, in_order
+from .data.schema import Schema
+from .engine.evaluate import BATCH_SIZE, asking
+from .families.contract import Coder, Detector
+from .metrics.reconstruction import error_per_example
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """scores float32 (n,), above the threshold abnormal. shares: of each example where its score comes from.
+
+    These sum to 1: (columns,) of a row, (time, channels) of a series over its own length, (height,
+    width) of a picture.
+    """
+
+    names: Sequence[str]
+    scores: Array
+    threshold: float
+    shares: list[Array]
+
+    @property
+    def abnormal(self) -> Array:
+        """Whether each score is above the threshold, bool (n,)."""
+        return self.scores > self.threshold
+
+    def frame(self, schema: Schema) -> pl.DataFrame:
+        """A row an input: verdict, score, and the shares of columns or channels, of series those of the steps too."""
+        told: dict[str, Any] = {
+            "input": list(self.names),
+            "verdict": ["abnormal" if each else "normal" for each in self.abnormal],
+            "score": self.scores,
+        }
+        if schema.kind == "table":
+            names = schema.columns or tuple(f"{i}" for i in range(self.shares[0].shape[0]))
+            told |= {f"share({name})": [float(row[i]) for row in self.shares] for i, name in enumerate(names)}
+        elif schema.kind != "image":
+            channels = schema.columns or tuple(f"{i}" for i in range(schema.shape[0]))
+            sums = [row.sum(0) for row in self.shares]
+            told |= {f"share({name})": [float(row[i]) for row in sums] for i, name in enumerate(channels)}
+            told["steps"] = [row.sum(1).tolist() for row in self.shares]
+        return pl.DataFrame(told)
+
+    def heat(self) -> Array:
+        """Pictures' maps float32 (n, 1, height, width), 1 at the hottest place of the most abnormal one.
+
+        A map is the share of each place times how far the score is towards the threshold, or beyond it.
+        """
+        maps = np.stack(self.shares) * self.scores[:, None, None]
+        return (maps / max(float(maps.max()), 1e-30))[:, None].astype(np.float32)
+
+
+def examine(family: Detector, networks: Mapping[str, nn.Module], schema: Schema, examples: Examples) -> Verdicts:
+    """What the detector says of examples, read by the model's schema."""
+    scores, shares = [], []
+    device = next(networks["encoder"].parameters()).device
+    with asking(networks):
+        for batch in in_order(feed(examples, schema, device), BATCH_SIZE):
+            scores.append(family.score(networks, batch).cpu())
+            every = family.shares(networks, batch).cpu().numpy()
+            ends = [None] * len(batch) if batch.lengths is None else batch.lengths.tolist()
+            shares += [row if end is None else row[:end] for row, end in zip(every, ends, strict=True)]
+    return Verdicts(examples.names, torch.cat(scores).numpy(), family.threshold(networks), shares)
+
+
+def reconstruct(coder: Coder, networks: Mapping[str, nn.Module], schema: Schema, batch: Batch, steps: int) -> Tensor:
+    """Mean squared errors (n,), and beside them reconstructions in the data's own units, flat: (n, 1 + values).
+
+    steps: how long series are made by zeros, so that all batches are of one size.
+    """
+    back = coder.decode(networks, coder.encode(networks, batch), batch)
+    errors, restored = error_per_example(batch.x, back), schema.restore(back)
+    if batch.lengths is not None:
+        errors = errors * (batch.x.shape[1] / batch.lengths)  # the mean was over zeros past the ends, too
+        inside = torch.arange(batch.x.shape[1], device=back.device) < batch.lengths[:, None]
+        restored = pad(restored * inside[:, :, None], (0, 0, 0, steps - batch.x.shape[1]))
+    return torch.cat([errors[:, None], restored.flatten(1)], dim=1)
+
+
+def reconstruction_table(schema: Schema, examples: Examples, restored: Array, errors: Array) -> pl.DataFrame:
+    """A row an input: its error and the values, one column a column of a table, or one that holds arrays."""
+    named = {"input": list(examples.names), "error": errors}
+    if schema.kind != "table" or schema.columns is None:
+        return pl.DataFrame(named).with_columns(pl.Series("reconstruction", restored))
+    return pl.DataFrame(named | decoded_table(schema, restored).to_dict())
+
+
+def class_table(schema: Schema, examples: Examples, probabilities: Array) -> pl.DataFrame:
+    """A row an input: the likeliest class, its probability, and the probability of each class, from (n, classes)."""
+    assert schema.classes is not None
+    return pl.DataFrame(
+        {
+            "input": list(examples.names),
+            "class": [schema.classes[i] for i in probabilities.argmax(1).tolist()],
+            "probability": probabilities.max(1),
+            **{f"p({name})": probabilities[:, i] for i, name in enumerate(schema.classes)},
+        }
+    )
+
+
+def code_table(examples: Examples, codes: Array) -> pl.DataFrame:
+    """A row an input: a column for each number of its code (n, latent)."""
+    return pl.DataFrame({"input": list(examples.names), **{f"z{i}": codes[:, i] for i in range(codes.shape[1])}})
+
+
+def decoded_table(schema: Schema, restored: Array) -> pl.DataFrame:
+    """Rows (n, columns) in the data's own units, one column a column of the table."""
+    names = schema.columns or tuple(str(i) for i in range(restored.shape[1]))
+    return pl.DataFrame({name: _cells(schema, name, restored[:, i]) for i, name in enumerate(names)})
+
+
+def _cells(schema: Schema, column: str, values: Array) -> Array | list[str]:
+    """A table's column as it was read: categories by their names."""
+    levels = schema.levels.get(column)
+    return values if levels is None else [levels[place] for place in values.astype(int).tolist()]
