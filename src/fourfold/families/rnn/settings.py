@@ -44,7 +44,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "center": True,
         "dropout": 0.3,
         "augment": "mask,bands,warp",
-        "epochs": 20,
+        "epochs": 15,
     },
     "text": {
         **STEADY,
