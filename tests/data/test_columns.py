@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -77,6 +77,7 @@ def schema_of(
 
 
 @settings(deadline=None)
+@example((torch.tensor([[0.0], [1.4e-45]]), ("c0",), {}))
 @given(tables(gaps=False))
 def test_there_and_back(table: tuple[Tensor, tuple[str, ...], dict[str, tuple[str, ...]]]) -> None:
     x, columns, levels = table

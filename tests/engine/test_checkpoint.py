@@ -145,6 +145,24 @@ def test_a_checkpoint_of_another_network_is_refused(few: Dataset, kept: Path) ->
         course.restore(found.load(course.largest))
 
 
+@pytest.mark.parametrize(("records", "step", "kept"), [(1, 10, 3), (1, 19, 4), (1, 20, 5), (2, 20, 7), (2, 21, 8)])
+def test_a_history_is_cut_back_to_what_had_happened(tmp_path: Path, records: int, step: int, kept: int) -> None:
+    """An epoch's last step has two checkpoints, before it is judged and after: what its judgement showed is between."""
+    path = tmp_path / "history.jsonl"
+    written = History(path)
+    written.note("gradients explode", 3)
+    written.note("samples are alike", 10, epoch=1)
+    written.append({"epoch": 1, "step": 10})
+    written.note("a score is one", 18)
+    written.note("gradients explode", 19)
+    written.note("samples are alike", 20, epoch=2)
+    written.append({"epoch": 2, "step": 20})
+    written.note("the data changed", 20)
+    lines = path.read_text().splitlines()
+    History.resume(path, records, step)
+    assert path.read_text().splitlines() == lines[:kept]
+
+
 def test_a_history_that_is_shorter_than_the_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     written = History(path)

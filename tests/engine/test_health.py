@@ -64,7 +64,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, example: int, from_step: int) -> None
 
 def told(phases: tuple[Phase, ...] = (PHASE,), clipped: bool = False) -> tuple[Health, list[tuple[str, int]]]:
     notes: list[tuple[str, int]] = []
-    return Health(phases, clipped, lambda text, step: notes.append((text, step))), notes
+    return Health(phases, clipped, lambda text, step, epoch=None: notes.append((text, step))), notes
 
 
 @pytest.mark.parametrize("waits", [True, False])
@@ -234,11 +234,11 @@ def test_a_collapse_is_told_and_the_epoch_before_it_kept(
 
 def test_samples_that_are_alike_in_the_beginning_have_not_collapsed() -> None:
     health, notes = told(GAME)
-    health.samples(10, 0.01, late=False)
+    health.samples(1, 10, 0.01, late=False)
     assert not health.collapsed
-    health.samples(20, 0.01, late=True)
+    health.samples(2, 20, 0.01, late=True)
     assert health.collapsed
-    health.samples(30, 0.5, late=True)
+    health.samples(3, 30, 0.5, late=True)
     assert not health.collapsed
     assert [step for _, step in notes] == [20]
 

@@ -189,7 +189,7 @@ def test_a_film_ends_where_it_begins_at_an_even_pace() -> None:
     [
         ({"preset": "dcgan", "conditional": True}, UsageError, "for --preset r3gan, not for dcgan"),
         ({"preset": "dcgan", "diffaugment": "all"}, UsageError, "for --preset r3gan, not for dcgan"),
-        ({"diffaugment": "colour,cutuot"}, UsageError, "'cutuot' is unknown; did you mean 'cutout'"),
+        ({"preset": "r3gan", "diffaugment": "colour,cutuot"}, UsageError, "'cutuot' is unknown; did you mean 'cutout'"),
         ({"augment": "rotate"}, UsageError, "--diffaugment"),
     ],
 )
@@ -200,7 +200,7 @@ def test_what_does_not_go_together_is_refused(values: dict[str, str], error: typ
 
 def test_classes_need_labels() -> None:
     with pytest.raises(DataError, match="a conditional gan learns classes, and these data have no labels"):
-        Gan(Schema(kind="image", shape=(1, 16, 16)), GanSettings.resolve(conditional=True))
+        Gan(Schema(kind="image", shape=(1, 16, 16)), GanSettings.resolve("r3gan", conditional=True))
     family, networks = made(conditional=True)
     unlabelled = Batch(batch_of(4).x, None, None, torch.arange(4))
     with pytest.raises(DataError, match="judged by pictures with labels"):

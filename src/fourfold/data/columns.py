@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import DataError
 
 Levels = Mapping[str, tuple[str, ...]]
+LEAST = 1e-30  # of a deviation: networks compute with 32 bits, in which less becomes 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def fit_columns(
     std, mean = torch.std_mean(wide, dim=0, correction=0)
     number = torch.tensor([name not in known for name in columns]).repeat_interleave(_widths(columns, known))
     mean = torch.where(number, mean, 0)
-    std = torch.where(number & (std > 1e-12 * mean.abs()), std, 1)
+    std = torch.where(number & (std > (1e-12 * mean.abs()).clamp(min=LEAST)), std, 1)
     return Figures(known, fill, tuple(mean.tolist()), tuple(std.tolist()))
 
 

@@ -4,7 +4,8 @@ Numbers that are not finite are the step's to find; here is what finite ones tel
 """
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,7 +21,13 @@ SATURATED = 0.99  # a score that leaves the other side nothing to learn from
 LONG = 200  # steps
 ALIKE = 0.2  # of the diversity of the data; docs/log.md tells what collapses come to
 
-Tell = Callable[[str, int], None]  # what happened, at which step
+
+class Tell(Protocol):
+    """Is told what happened at a step, or was seen after it at the end of an epoch."""
+
+    def __call__(self, text: str, step: int, epoch: int | None = None) -> None:
+        """Take it down."""
+        ...
 
 
 class Health:
@@ -52,8 +59,8 @@ class Health:
                     told = f"{name} was above {SATURATED:g} for {LONG} steps"
                     self.tell(f"{told}: its network has won, and the others learn no more", step + place)
 
-    def samples(self, step: int, diversity: float, late: bool) -> None:
-        """Take in how different samples are from each other after `step` steps, as a share of the data's.
+    def samples(self, epoch: int, step: int, diversity: float, late: bool) -> None:
+        """Take in how different samples are from each other at the end of an epoch, as a share of the data's.
 
         In the beginning all are alike: only those that were not, or that still are when it is `late`, have collapsed.
         """
@@ -61,7 +68,7 @@ class Health:
         before, self.collapsed = self.collapsed, diversity < ALIKE and (self.diverse or late)
         if self.collapsed and not before:
             told = f"the samples are nearly alike: their diversity is {diversity:.0%} of the data's (collapse)"
-            self.tell(f"{told}; the last epoch before it is kept", step)
+            self.tell(f"{told}; the last epoch before it is kept", step, epoch)
 
     def _judge_norm(self, name: str, track: "Track", step: int, norm: float) -> None:
         row = track.take(norm)

@@ -18,7 +18,8 @@ Values = Mapping[str, Sequence[float]]  # a figure's values, step by step
 class History:
     """Records and notes in memory and, if a file is given, as lines of JSON in it, each written at once.
 
-    A note tells what happened to the training itself, such as data that changed: {"note": …, "step": …}.
+    A note tells what happened to the training itself, such as data that changed: {"note": …, "step": …}, and
+    what the end of an epoch showed, before its record: {"note": …, "step": …, "epoch": …}.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -34,9 +35,9 @@ class History:
         self.records.append(record)
         self._write(record)
 
-    def note(self, text: str, step: int) -> None:
-        """Add a note on the training as it stands after `step` steps, and write it."""
-        self.notes.append({"note": text, "step": step})
+    def note(self, text: str, step: int, epoch: int | None = None) -> None:
+        """Add a note on the training as it stands after `step` steps, at the end of `epoch`, and write it."""
+        self.notes.append({"note": text, "step": step} | ({} if epoch is None else {"epoch": epoch}))
         self._write(self.notes[-1])
 
     def _write(self, line: Record) -> None:
@@ -60,7 +61,7 @@ class History:
 
     @classmethod
     def resume(cls, path: Path, records: int, step: int) -> "History":
-        """The history up to a checkpoint, with the file cut back to it: so many records, the notes before `step`.
+        """The history up to a checkpoint, with the file cut back to it: so many records, and the notes till then.
 
         Raises: ResumeError if the file holds less, StorageError if it cannot be written.
         """
@@ -75,13 +76,17 @@ class History:
             )
         history.path = path
         history.records = history.records[:records]
-        history.notes = [note for note in history.notes if note["step"] < step]
+        history.notes = [
+            note for note in history.notes if (note["epoch"] <= records if "epoch" in note else note["step"] < step)
+        ]
         write_file(path, "".join(json.dumps(line) + "\n" for line in history.lines()))
         return history
 
     def lines(self) -> list[Record]:
         """Records and notes as they happened."""
-        return sorted([*self.records, *self.notes], key=lambda line: line["step"])
+        notes = [(note["step"], 0 if "epoch" in note else 2, note) for note in self.notes]
+        lines = [*notes, *((record["step"], 1, record) for record in self.records)]
+        return [line for *_, line in sorted(lines, key=lambda line: line[:2])]
 
 
 class Means:

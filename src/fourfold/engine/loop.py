@@ -205,7 +205,7 @@ class Trainer:
             watcher.preview(epoch, pictures)
         few = self.train.gather(torch.arange(min(PREVIEWS, len(self.train))))
         share = diversity(pictures, few.x.cpu())
-        self.course.health.samples(self.course.step, share, late=2 * epoch > self.settings.epochs)
+        self.course.health.samples(epoch, self.course.step, share, late=2 * epoch > self.settings.epochs)
         return share
 
     def keep(self, epoch_ended: bool = False) -> None:
@@ -266,9 +266,9 @@ class Trainer:
         slower = f"try --learning-rate {self.settings.learning_rate / 10:g}"
         return slower if self.settings.clip else f"{slower} or --clip 1"
 
-    def note(self, text: str, step: int) -> None:
+    def note(self, text: str, step: int, epoch: int | None = None) -> None:
         """Write down what happened to the training itself, and tell it."""
-        self.history.note(text, step)
+        self.history.note(text, step, epoch)
         for watcher in self.watchers:
             watcher.note(text)
 

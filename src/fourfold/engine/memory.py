@@ -40,7 +40,7 @@ def fit_batch(stepper: Stepper, batch: Batch, tell: Callable[[str], None]) -> No
 
 
 def by_trial(stepper: Stepper, batch: Batch) -> None:
-    """Halve what is computed at once until it fits, and then leave some room."""
+    """Halve what is computed at once until it fits, and then once more: training needs room that a trial does not."""
     asked = stepper.at_once
     while not fits(stepper, batch.first(stepper.at_once)):
         if stepper.at_once == 1:
@@ -50,7 +50,7 @@ def by_trial(stepper: Stepper, batch: Batch) -> None:
             )
         stepper.at_once = (stepper.at_once + 1) // 2
     if stepper.at_once < asked:
-        stepper.at_once = max(int(ROOM * stepper.at_once), 1)
+        stepper.at_once = (stepper.at_once + 1) // 2
 
 
 def smaller(stepper: Stepper, whole: int) -> str:
