@@ -39,6 +39,8 @@ class Failure:
         told = f"epoch {self.epoch}, step {self.step}: a loss or its gradient is not a finite number"
         if not alone:
             return told
+        if len(alone) == len(self.examples):
+            return f"{told}, whichever of its {len(alone)} examples are taken: the weights have gone too far"
         more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
         return f"{told}; so it is for {', '.join(alone[:3])}{more} alone"
 
