@@ -42,7 +42,7 @@ def test_a_convolution_is_the_articles_sum(seed: int, height: int, width: int) -
 def by_loops(network: Any, x: torch.Tensor) -> list[float]:
     """The classic network with nothing but the reference's loops."""
     maps = x.tolist()
-    for layer in (network.features[0], network.features[3]):
+    for layer in (network.features[0], network.features[2]):
         new = []
         for kernels, bias in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True):
             parts = [convolution(one, kernel) for one, kernel in zip(maps, kernels, strict=True)]
@@ -70,7 +70,7 @@ def test_initial_weights_are_kerass() -> None:
     network = classic(1, 28, 28)
     for layer, fans in (
         (network.features[0], 9 + 32 * 9),
-        (network.features[3], (32 + 64) * 9),
+        (network.features[2], (32 + 64) * 9),
         (network.head[0], 1600 + 64),
         (network.head[2], 64 + 10),
     ):

@@ -12,11 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, max_pool2d, pad, relu
 
 from fourfold.families import native
 from fourfold.families.native import cross_entropy as module
 from fourfold.families.native.cross_entropy import cross_entropy
+from fourfold.families.native.pooling import pooled
 from fourfold.families.rnn.loops import SOURCE
 
 needs_compiler = pytest.mark.skipif(native.library(SOURCE) is None, reason="no compiler here")
@@ -72,6 +73,48 @@ def test_a_weighted_loss_has_a_weighted_gradient_and_other_layouts_serve() -> No
     theirs = both(lambda x, t: 3 * binary_cross_entropy_with_logits(x, t), logits, targets)
     assert ours[0] == pytest.approx(theirs[0], rel=1e-6)
     torch.testing.assert_close(ours[1], theirs[1])
+
+
+def maps(shape: tuple[int, ...], seed: int) -> Tensor:
+    """Maps with their channels last, of few values, so that many are equal, and some are NaN or infinite."""
+    random = torch.Generator().manual_seed(seed)
+    x = torch.randint(-3, 3, shape, generator=random).float()
+    odd = torch.rand(shape, generator=random)
+    x[odd > 0.97] = torch.nan
+    x[odd < 0.03] = torch.inf
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+@needs_compiler
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(st.integers(1, 9), st.integers(1, 70), st.integers(2, 40), st.integers(2, 9), st.integers(0, 2**32))
+def test_pooling_is_torchs_to_the_bit(n: int, channels: int, height: int, width: int, seed: int) -> None:
+    """Values and gradients, odd sides, equal values, NaN and all."""
+    ours, theirs = (maps((n, channels, height, width), seed).requires_grad_() for _ in range(2))
+    found, expected = pooled(ours), relu(max_pool2d(theirs, 2))
+    assert found.grad_fn is not None
+    assert "_Pooled" in found.grad_fn.name()
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+    given = torch.randn(expected.shape, generator=torch.Generator().manual_seed(seed))
+    found.backward(given)  # type: ignore[no-untyped-call]
+    expected.backward(given)
+    assert ours.grad is not None
+    assert theirs.grad is not None
+    # Where the greatest is NaN, what flows back is nothing to rely on: the step is not applied.
+    number = (~expected.detach().isnan()).float()
+    torch.testing.assert_close(spread(number, ours) * ours.grad, spread(number, ours) * theirs.grad, rtol=0, atol=0)
+
+
+def spread(y: Tensor, like: Tensor) -> Tensor:
+    """What is pooled, at each of the four places that it came from; zero where none was read."""
+    wide = y.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    return pad(wide, (0, like.shape[3] - wide.shape[3], 0, like.shape[2] - wide.shape[2]))
+
+
+def test_maps_in_another_order_or_precision_are_left_to_torch() -> None:
+    x = torch.randn(2, 3, 4, 4)
+    for other in (x, x.bfloat16().contiguous(memory_format=torch.channels_last)):
+        assert torch.equal(pooled(other), relu(max_pool2d(other, 2)))
 
 
 def test_without_a_library_torch_serves(monkeypatch: pytest.MonkeyPatch) -> None:
