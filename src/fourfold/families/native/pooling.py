@@ -23,7 +23,7 @@ class _Job(ctypes.Structure):
 
 
 def pooled(x: Tensor) -> Tensor:
-    """relu(max_pool2d(x, 2)) of maps (n, channels, height, width): (n, channels, height / 2, width / 2), rounded down."""
+    """relu(max_pool2d(x, 2)) of maps (n, channels, height, width), which halves both sides, rounding down."""
     if suits(x) and x.is_contiguous(memory_format=torch.channels_last) and library(SOURCE):
         y: Tensor = _Pooled.apply(x)  # type: ignore[no-untyped-call]
         return y
