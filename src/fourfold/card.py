@@ -8,12 +8,14 @@ from .modelfile import Description
 WORDS = {
     "classify": "tells apart",
     "detect": "tells what is not normal among",
+    "forecast": "tells what follows the histories in",
     "reconstruct": "makes short codes of",
     "generate": "makes new pictures like",
 }
 USES = {
     "classify": "fourfold predict . INPUT…",
     "detect": "fourfold detect . INPUT…",
+    "forecast": "fourfold predict .\nfourfold predict . HISTORY",
     "reconstruct": "fourfold encode . DATA\nfourfold reconstruct . INPUT…",
     "generate": "fourfold generate . -n 64 --out pictures.png",
 }

@@ -135,7 +135,7 @@ def test_looking_for_room_changes_nothing(few: Dataset) -> None:
 def test_norms_are_warned_of(few: Dataset) -> None:
     one = trainer(few, "cnn")
     assert "norms" not in memory.smaller(one.course.stepper, 9)
-    one.course.stepper.networks["more"] = nn.BatchNorm2d(3)
+    one.course.stepper.networks["classifier"].add_module("norm", nn.BatchNorm2d(3))
     one.course.stepper.at_once = 4
     assert "its norms, which see 4 examples; --batch-size 4 is what fits" in memory.smaller(one.course.stepper, 9)
 

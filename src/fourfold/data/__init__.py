@@ -25,6 +25,7 @@ from .schema import Kind, Schema, as_floats
 from .sources import arrays, hub, images, series, sounds, tabled_series, tables, texts
 from .split import fields, normal_alone, split
 from .vocabulary import Vocabulary, encode_parts
+from .windows import split_by_time, windowed
 
 # Files tell by their names who reads them: the first that matches. The rows of a table may be anything.
 SOURCES: tuple[ModuleType, ...] = (arrays, series, images, sounds, texts, tabled_series)
@@ -56,11 +57,14 @@ def _open(data: str | Path | Arrays, settings: DataSettings, progress: Progress)
         if name not in content.splits["train"].fields:
             raise DataError(f"{source_name(data)}: no column {name!r} to split by; tables and --pattern have such")
     known = {name: identified(part) for name, part in content.splits.items()}
-    parts, held_out = split(replace(content, splits=known), settings)
+    windows = getattr(settings, "windows", {})
+    parts, held_out = (split_by_time if windows else split)(replace(content, splits=known), settings)
     if normal := getattr(settings, "normal_classes", ()):  # before anything is fitted on train
         parts, held_out = normal_alone(parts, held_out, content.classes, normal)
     mark = fingerprint(parts)  # of what was read: a fitted vocabulary may differ from one version to another
     schema, parts, told = fit(content, parts, settings.reading)
+    if windows:  # fitted on steps, each of which counts once
+        schema, parts = windowed(schema, parts, **windows)
     if settings.size and schema.shape[1:] != (settings.size, settings.size):
         mend = "picture files are resized, and these data are none; leave it out"
         raise DataError(f"{source_name(data)}: --size {settings.size}: {mend}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..data.dataset import Batch
 from ..errors import OutOfMemoryError
@@ -19,7 +19,6 @@ BEYOND = 2.5
 ROOM = 0.8  # of the free memory that a step may take; judging, checkpoints and threads need some as well
 AMPLE = 0.4  # of the free memory: a step that needs less is not tried
 CGROUP = Path("/sys/fs/cgroup")
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def fit_batch(stepper: Stepper, batch: Batch, tell: Callable[[str], None]) -> None:
@@ -57,7 +56,8 @@ def smaller(stepper: Stepper, whole: int) -> str:
     """What to tell of a batch that is computed in parts."""
     fitting = stepper.at_once
     told = f"a batch of {whole} does not fit into memory: it is computed {fitting} at a time, with the same result"
-    if any(isinstance(layer, NORMS) for network in stepper.networks.values() for layer in network.modules()):
+    trained = [stepper.networks[name] for phase, _ in stepper.phases for name in phase.trains]
+    if any(buffer.is_floating_point() for network in trained for buffer in network.buffers()):  # moments of a batch
         told += f", but for its norms, which see {fitting} examples; --batch-size {fitting} is what fits"
     return told
 

@@ -42,9 +42,9 @@ def create(schema: "Schema", settings: Settings) -> "Family":
 
             return Cnn(schema, settings)
         case RnnSettings():
-            from .rnn.family import Rnn
+            from .rnn import family as rnn
 
-            return Rnn(schema, settings)
+            return rnn.create(schema, settings)
         case AutoencoderSettings():
             from .autoencoder import family as autoencoder
 

@@ -155,6 +155,25 @@ class Steered(Sampler, Protocol):
 
 
 @runtime_checkable
+class Forecaster(Protocol):
+    """A family that tells what follows a history; its examples are windows of a course of time."""
+
+    @property
+    def context(self) -> int:
+        """Steps of history that it looks back on."""
+        ...
+
+    @property
+    def horizon(self) -> int:
+        """Steps that it looks ahead."""
+        ...
+
+    def forecast(self, networks: Networks, batch: Batch) -> Tensor:
+        """Quantiles (n, horizon, quantiles, channels) in the data's units; only a window's history is looked at."""
+        ...
+
+
+@runtime_checkable
 class Detector(Protocol):
     """A family that learns what is normal, and scores how far examples are from it."""
 

@@ -1,4 +1,4 @@
-"""The recurrent family: what it accepts, what it builds, how it is judged."""
+"""The recurrent family: what it accepts, what it builds, how it is judged, by task."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -10,13 +10,27 @@ from ...data.dataset import Batch
 from ...data.schema import Schema
 from ...data.vocabulary import Vocabulary
 from ...errors import DataError
+from ...metrics import forecasting as ahead
 from ...metrics.classification import judge
 from ..blocks import require_classes
 from ..contract import Metrics, Monitor, Networks, Phase
 from . import networks as nets
-from .objective import classification
+from .forecasting import Forecaster, Member
+from .objective import classification, forecasting
 from .reader import Members, Reader, cell
 from .settings import RnnSettings
+
+
+def create(schema: Schema, settings: RnnSettings) -> "Rnn | Forecasting":
+    """The family for the task. Raises: DataError, telling what would be accepted."""
+    return Forecasting(schema, settings) if settings.task == "forecast" else Rnn(schema, settings)
+
+
+def reader(enter: nets.Entrance, outputs: int, settings: RnnSettings, random: torch.Generator) -> nn.Module:
+    """The network that sums up a series in so many numbers: the article's, or all that the settings ask for."""
+    if settings.only_a_cell:
+        return nets.Classic(enter, cell(enter.features, settings, random), outputs, random)
+    return Reader(enter, outputs, settings, random)
 
 
 class Rnn:
@@ -38,15 +52,9 @@ class Rnn:
 
     def build(self, random: torch.Generator) -> dict[str, nn.Module]:
         """One network, "classifier"; of several members, all in one."""
-        members = [self._member(random) for _ in range(self.settings.members)]
-        return {"classifier": members[0] if len(members) == 1 else Members(members)}
-
-    def _member(self, random: torch.Generator) -> nn.Module:
         settings, classes = self.settings, len(self.classes)
-        enter = self._entrance(random)
-        if settings.only_a_cell:
-            return nets.Classic(enter, cell(enter.features, settings, random), classes, random)
-        return Reader(enter, classes, settings, random)
+        members = [reader(self._entrance(random), classes, settings, random) for _ in range(settings.members)]
+        return {"classifier": members[0] if len(members) == 1 else Members(members)}
 
     def _entrance(self, random: torch.Generator) -> nets.Entrance:
         settings, schema = self.settings, self.schema
@@ -65,3 +73,54 @@ class Rnn:
     def evaluate(self, networks: Networks, batches: Iterable[Batch]) -> Metrics:
         """Loss, accuracy and what hangs on them; see `metrics.classification`."""
         return judge(self.classes, ((networks["classifier"](batch.x, batch.lengths), batch.y) for batch in batches))
+
+
+class Forecasting:
+    """Series to what follows them: quantiles of several steps at once. Every channel is forecast, given all.
+
+    Examples are windows: `context` steps of history, and the settings' `horizon` of steps after it.
+    """
+
+    monitor: Monitor | None = Monitor("loss", "lower")
+    channels_last = False
+
+    def __init__(self, schema: Schema, settings: RnnSettings) -> None:
+        if schema.kind != "series" or schema.lengths is None:
+            raise DataError(f"--task forecast takes series, and this is {schema.kind} data; leave the task out")
+        self.schema = schema
+        self.settings = settings
+        self.horizon = settings.horizon
+        self.context = schema.lengths[1] - settings.horizon
+        if self.context < 1 or schema.lengths[0] != schema.lengths[1]:
+            raise DataError(f"windows of {schema.lengths} steps have no history before a horizon of {self.horizon}")
+
+    def build(self, random: torch.Generator) -> dict[str, nn.Module]:
+        """One network, "forecaster", of all members."""
+        settings, channels = self.settings, self.schema.shape[-1]
+        outputs = settings.horizon * len(ahead.QUANTILES) * channels
+        readers = [reader(nets.Rows(channels), outputs, settings, random) for _ in range(settings.members)]
+        size = self.context, self.horizon, channels
+        return {"forecaster": Forecaster([Member(each, *size, settings.dropout) for each in readers], self.horizon)}
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One phase."""
+        return (Phase("forecast", ("forecaster",), forecasting),)
+
+    def forecast(self, networks: Networks, batch: Batch) -> Tensor:
+        """Quantiles (n, horizon, quantiles, channels) of what follows histories, in the units of the data."""
+        return self.schema.restore(networks["forecaster"](batch.x[:, : self.context]))
+
+    def evaluate(self, networks: Networks, batches: Iterable[Batch]) -> Metrics:
+        """The loss, and errors in the units of the data; see `metrics.forecasting`."""
+        told = [
+            (forecasting(networks, batch).total * len(batch), self.forecast(networks, batch), self._came(batch))
+            for batch in batches
+        ]
+        losses, said, came = zip(*told, strict=True)
+        count = sum(map(len, came))
+        figures = ahead.figures(torch.cat(said), torch.cat(came))
+        return {"loss": float(torch.stack(losses).sum()) / count, **figures, "count": count}
+
+    def _came(self, batch: Batch) -> Tensor:
+        """What followed each history, (n, horizon, channels), in the units of the data."""
+        return self.schema.restore(batch.x[:, self.context :])

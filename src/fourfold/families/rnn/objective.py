@@ -1,11 +1,13 @@
-"""What a recurrent network minimises: the cross-entropy of a series' true class."""
+"""What a recurrent network minimises: the cross-entropy of a true class, or what quantiles miss."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ...data.dataset import Batch
+from ...metrics.forecasting import QUANTILES, pinball
 from ..contract import Losses, Networks
+from .forecasting import Forecaster
 from .reader import Members
 
 
@@ -20,5 +22,20 @@ def classification(networks: Networks, batch: Batch, random: torch.Generator, sm
     members: list[nn.Module] = list(classifier.members) if isinstance(classifier, Members) else [classifier]
     losses: list[Tensor] = [
         cross_entropy(member(batch.x, batch.lengths, random), y, label_smoothing=smoothing) for member in members
+    ]
+    return Losses(torch.stack(losses).mean(), {})
+
+
+def forecasting(networks: Networks, batch: Batch, random: torch.Generator | None = None) -> Losses:
+    """The pinball loss of the quantiles of what follows, as a mean over the batch, all steps and the members.
+
+    Errors count in deviations of each window's own history, so that a quiet time teaches as much as a wild one.
+    """
+    forecaster = networks["forecaster"]
+    assert isinstance(forecaster, Forecaster)
+    history, ahead = forecaster.parted(batch.x)
+    scale = forecaster.level(history)[1]
+    losses = [
+        (pinball(said, ahead, QUANTILES) / scale[:, None]).mean() for said in forecaster.each(history, random)
     ]
     return Losses(torch.stack(losses).mean(), {})

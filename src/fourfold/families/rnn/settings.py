@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -61,21 +61,40 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "batch_size": 64,
         "members": 3,
     },
+    "forecast": {
+        **STEADY,
+        "kind": "series",
+        "task": "forecast",
+        "cell": "gru",
+        "dropout": 0.1,
+        "epochs": 40,
+        "batch_size": 32,
+        "members": 3,
+    },
 }
 STEPS = 1000  # that a small set of series is trained for
 FEWEST_EPOCHS = 20  # that a large one is
 
 
 class RnnSettings(Settings):
-    """A recurrent network that tells classes of series apart, of any length."""
+    """A recurrent network that tells classes of series apart, of any length, or what follows them."""
 
     family: ClassVar[str] = "rnn"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
-    preset: Literal["classic", "series", "sound", "text"] = Field(
+    preset: Literal["classic", "series", "sound", "text", "forecast"] = Field(
         "classic", description="The recipe that stands where no flag does."
     )
-    task: Literal["classify"] = Field("classify", description="What the network is asked to do.")
+    task: Literal["classify", "forecast"] = Field(
+        "classify", description="'forecast' tells the steps that follow a series."
+    )
+    horizon: int = Field(12, ge=1, le=10_000, description="Steps that are forecast, all at once.")
+    context: int | None = Field(
+        None, ge=1, description="Steps of history that a forecast is made from; several seasons unless given."
+    )
+    season: int | None = Field(
+        None, ge=1, description="Steps in a season, 12 for months and 1 for none; found in train unless given."
+    )
     cell: Literal["simple", "gru", "lstm", "none"] = Field(
         "simple", description="What reads a series step by step; 'none' leaves it to --convolution or --pooling alone."
     )
@@ -96,6 +115,17 @@ class RnnSettings(Settings):
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of a label that is given to all classes alike.")
     members: int = Field(1, ge=1, le=64, description="Networks that learn side by side and average what they say.")
+
+    @classmethod
+    def resolve(cls, preset: str | None = None, **values: Any) -> Self:
+        """As for every family; without a preset, the task to forecast brings its own."""
+        return super().resolve(preset or ("forecast" if values.get("task") == "forecast" else None), **values)
+
+    @property
+    def windows(self) -> Mapping[str, int | None]:
+        """How a course of time is cut into windows to forecast from; nothing for another task."""
+        asked = {"horizon": self.horizon, "context": self.context, "season": self.season}
+        return asked if self.task == "forecast" else {}
 
     @field_validator("pooling")
     @classmethod
