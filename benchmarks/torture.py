@@ -181,9 +181,9 @@ def ways(family: str, asked: argparse.Namespace, place: Path, data: Path) -> Ite
         if asked.sites:
             yield part("sites", [partial(died, site) for site in sites])
         if asked.faults:
-            kinds = len(FAULTS) if asked.stride == 1 and not asked.short else 1  # else one each, in turn
-            faults = [(site, FAULTS[(i + n) % 4]) for i, site in enumerate(sites) for n in range(kinds)]
-            yield part("faults", [partial(failed, *one) for one in faults])
+            turn = list(FAMILIES).index(family)  # so that a call meets another fault in each family
+            faults = [FAULTS[(place + turn) % len(FAULTS)] for place in range(len(sites))]
+            yield part("faults", [partial(failed, *one) for one in zip(sites, faults, strict=True)])
     if asked.flips:
         started, model = time.monotonic(), plain(place / f"{family}-flips")
         assert model.end() == 0, model.told
@@ -237,9 +237,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument("--kills", type=int, default=0, help="trainings a family that are killed at random times")
     parser.add_argument("--sites", action="store_true", help="die at every call that changes the disk")
-    parser.add_argument("--faults", action="store_true", help="fail at every such call")
+    parser.add_argument("--faults", action="store_true", help="fail at every such call, in one of four ways in turn")
     parser.add_argument("--flips", type=int, default=0, help="bits a file to flip, and every byte of a manifest")
-    parser.add_argument("--short", action="store_true", help="trainings of two steps, and one fault a site")
+    parser.add_argument("--short", action="store_true", help="trainings of two steps")
     parser.add_argument("--stride", type=int, default=1, help="of sites and a manifest's bytes every so manieth only")
     parser.add_argument("--part", default="1/1", help="2/5: the second fifth of all")
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="trainings at once")
