@@ -1,7 +1,8 @@
-"""What a model answers, as tables: classes, codes, reconstructions, and a detector's verdicts with their reasons."""
+"""What a model answers, as tables: classes, codes, reconstructions, forecasts, verdicts with their reasons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from .data import Inputs, are_arrays, windows
 from .data.dataset import Batch, Examples
 from .data.feed import feed, in_order
 from .data.schema import Schema
 from .engine.evaluate import BATCH_SIZE, asking
-from .families.contract import Coder, Detector
+from .families.contract import Classifier, Coder, Detector, Forecaster, Sampler, Steered, Viewer
+from .metrics.forecasting import QUANTILES
 from .metrics.reconstruction import error_per_example
+from .settings import Reading
 
 Array = np.ndarray[Any, Any]
+ABLE = {
+    Classifier: "cnn and rnn",
+    Coder: "autoencoder (--task reconstruct)",
+    Detector: "autoencoder (--task detect)",
+    Forecaster: "rnn (--task forecast)",
+    Sampler: "gan and autoencoder (--preset vae)",
+    Steered: "gan",
+    Viewer: "cnn",
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,56 @@ class Verdicts:
         """
         maps = np.stack(self.shares) * self.scores[:, None, None]
         return (maps / max(float(maps.max()), 1e-30))[:, None].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """What follows some histories (n, time, channels): quantiles float32 (n, horizon, quantiles, channels).
+
+    times: of the steps ahead, for each history where they are known.
+    """
+
+    names: Sequence[str]
+    history: Array
+    quantiles: Array
+    times: Sequence[Sequence[str] | None]
+
+    def frame(self, schema: Schema) -> pl.DataFrame:
+        """A row a step: the input, the step ahead, its time and the channel where there are such, and the quantiles."""
+        count, horizon, _, channels = self.quantiles.shape
+        names = schema.columns or tuple(f"{i}" for i in range(channels))
+        told: dict[str, Any] = {
+            "input": np.repeat(np.array(self.names, dtype=object), horizon * channels).tolist(),
+            "step": np.tile(np.repeat(np.arange(1, horizon + 1), channels), count),
+        }
+        if any(self.times):
+            every = [time for times in self.times for time in times or ["-"] * horizon]
+            told[schema.reading.time or "time"] = [time for time in every for _ in range(channels)]
+        if channels > 1:
+            told["channel"] = list(names) * (count * horizon)
+        flat = self.quantiles.transpose(0, 1, 3, 2).reshape(-1, len(QUANTILES))
+        return pl.DataFrame(told | {"median": flat[:, 1], "q10": flat[:, 0], "q90": flat[:, 2]})
+
+
+def times_after(inputs: Inputs, reading: Reading, count: int, horizon: int) -> list[list[str] | None]:
+    """The times of the steps that follow each of `count` histories in files, where each file is one; else None."""
+    paths = [] if are_arrays(inputs) else [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    if len(paths) != count:
+        return [None] * count
+    return [windows.times_after(Path(str(path)).expanduser(), reading, horizon) for path in paths]
+
+
+def foretell(
+    family: Forecaster, networks: Mapping[str, nn.Module], schema: Schema, examples: Examples, sources: Inputs = ()
+) -> Forecasts:
+    """What follows histories, or those of windows. sources: the files that were read, which may tell the times."""
+    device = next(networks["forecaster"].parameters()).device
+    with asking(networks):
+        batches = in_order(feed(examples, schema, device), BATCH_SIZE)
+        said = torch.cat([family.forecast(networks, batch).cpu() for batch in batches])
+    history = examples.loaded[:, : family.context].numpy()
+    times = times_after(sources, schema.reading, len(examples), family.horizon)
+    return Forecasts(examples.names, history, said.numpy(), times)
 
 
 def examine(family: Detector, networks: Mapping[str, nn.Module], schema: Schema, examples: Examples) -> Verdicts:

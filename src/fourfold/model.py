@@ -1,6 +1,6 @@
 """A trained model: what a user keeps, ships and asks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +17,16 @@ from .data import Arrays, Inputs, are_arrays
 from .data.dataset import Batch, Dataset, Examples, Request
 from .data.feed import feed, in_order
 from .data.schema import Schema
+from .data.windows import ends, every_window, histories
 from .engine.evaluate import BATCH_SIZE, asking, evaluate, generate
 from .engine.placement import place
 from .errors import DataError, ModelError, UsageError
-from .families.contract import Classifier, Coder, Detector, Family, Metrics, Networks, Sampler, Steered, Viewer
+from .families.contract import Classifier, Coder, Detector, Family, Forecaster, Metrics, Sampler, Steered, Viewer
 from .modelfile import Description, Origin
 from .runtime import Runtime, generator, start
 from .settings import Settings
 
 Array = np.ndarray[Any, Any]
-ABLE = {
-    Classifier: "cnn and rnn",
-    Coder: "autoencoder (--task reconstruct)",
-    Detector: "autoencoder (--task detect)",
-    Sampler: "gan and autoencoder (--preset vae)",
-    Steered: "gan",
-    Viewer: "cnn",
-}
 
 
 class Model:
@@ -87,14 +80,17 @@ class Model:
         """Every network's tensors, as NETWORK.NAME."""
         return dict(_tensors(self.networks))
 
-    def predict(self, inputs: Inputs, views: bool = False) -> Array | pl.DataFrame:
-        """Which class, how surely.
+    def predict(self, inputs: Inputs | None = None, views: bool = False) -> Array | pl.DataFrame:
+        """Which class, how surely; or what follows.
 
         Returns: for arrays, probabilities (n, classes) in the order of `schema.classes`;
         for files, a table with the input, the likeliest class, its probability, and the
         probability of each class. A detector gives scores (n,), or a table with verdicts, scores
-        and where they come from. Raises: UsageError if this is neither.
+        and where they come from; a forecaster as `forecast` tells. Raises: UsageError if this is none of them.
         """
+        if isinstance(self.family, Forecaster):
+            forecasts = self.forecast(inputs)
+            return forecasts.quantiles if are_arrays(inputs) else forecasts.frame(self.schema)
         examples = self.read(inputs)
         if isinstance(self.family, Detector):
             verdicts = self.verdicts(examples)
@@ -102,7 +98,7 @@ class Model:
         probabilities = self.probabilities(examples, views).numpy()
         return probabilities if are_arrays(inputs) else answering.class_table(self.schema, examples, probabilities)
 
-    def asked(self, views: bool) -> Networks:
+    def asked(self, views: bool) -> Mapping[str, nn.Module]:
         """The networks, or those that look at each example several times. Raises: UsageError if it cannot."""
         return self._able(Viewer, "take several views").viewed(self.networks) if views else self.networks
 
@@ -115,6 +111,18 @@ class Model:
     def verdicts(self, examples: Examples) -> answering.Verdicts:
         """What a detector says of examples. Raises: UsageError if this is none."""
         return answering.examine(self._able(Detector, "detect"), self.networks, self.schema, examples)
+
+    def forecast(self, inputs: Inputs | None = None) -> answering.Forecasts:
+        """What follows the end of each input or, without any, of its own data. Raises: UsageError if it cannot.
+
+        `predict` gives the quantiles (n, horizon, 3, channels) for arrays, and a table of steps for files.
+        """
+        family: Forecaster = self._able(Forecaster, "forecast")
+        if inputs is None:
+            inputs, examples = self.origin.data, ends(list(self.own_data().splits.values())[-1], family.context)
+        else:
+            examples = histories(self.read(inputs), family.context)
+        return answering.foretell(family, self.networks, self.schema, examples, inputs)
 
     def evaluate(self, data: str | Path | Arrays | None = None, views: bool = False) -> Metrics:
         """Figures on the test split of `data`, or on all of it if it has none.
@@ -138,6 +146,8 @@ class Model:
         split, examples = "test", splits.get("test")
         if examples is None:
             split, examples = "all", datalayer.join(list(splits.values()))
+        if isinstance(self.family, Forecaster):
+            return split, every_window(examples, self.family.context, self.family.horizon)
         if isinstance(self.family, Classifier) and examples.y is None:
             raise DataError(f"{examples.names[0]}: no labels to judge by")
         return split, examples
@@ -224,7 +234,7 @@ class Model:
         """What `reconstruct` returns for files."""
         return answering.reconstruction_table(self.schema, examples, restored, errors)
 
-    def read(self, inputs: Inputs) -> Examples:
+    def read(self, inputs: Inputs | None) -> Examples:
         """Inputs as examples, by the model's own schema. Raises: DataError if they do not fit it."""
         return datalayer.read_inputs(inputs, self.schema)
 
@@ -243,7 +253,7 @@ class Model:
 
     def _able(self, ability: type[Any], verb: str) -> Any:
         if not isinstance(self.family, ability):
-            raise UsageError(f"a model of family {self.settings.family} cannot {verb}; {ABLE[ability]} can")
+            raise UsageError(f"a model of family {self.settings.family} cannot {verb}; {answering.ABLE[ability]} can")
         return self.family
 
     def _ask(self, examples: Examples, question: Callable[[Batch], Tensor]) -> Tensor:

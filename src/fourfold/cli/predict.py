@@ -1,19 +1,25 @@
-"""`fourfold predict`: the classes of new inputs."""
+"""`fourfold predict`: the classes of new inputs, or what follows them."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .arguments import Computing, InputPlaces, ModelPlace
 from .console import Console, Output
 from .detect import flat
 from .write import TABLES, require_suffix, write_frame
 
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ..model import Model
+
 
 @dataclass(frozen=True, kw_only=True)
 class Predict:
-    """Name the classes of inputs, with probabilities."""
+    """Name the classes of inputs, with probabilities; or tell what follows them (rnn --task forecast)."""
 
     model: ModelPlace
-    inputs: InputPlaces
+    inputs: InputPlaces = ()
     out: str | None = None
     """Write every probability to this .csv or .parquet file."""
     views: bool = False
@@ -22,17 +28,31 @@ class Predict:
     output: Output = field(default_factory=Output)
 
     def __call__(self, console: Console) -> None:
-        """Print the likeliest class of each input."""
+        """Print the likeliest class of each input, or what follows it or, without any, the model's own data."""
         path = require_suffix(self.out, TABLES) if self.out else None
         import polars as pl
 
         from ..api import load
+        from ..families.contract import Forecaster
 
-        table = load(self.model, self.device).predict(self.inputs, self.views)
+        model = load(self.model, self.device)
+        ahead = isinstance(model.family, Forecaster)
+        table = self._forecast(model, console) if ahead else model.predict(self.inputs, self.views)
         assert isinstance(table, pl.DataFrame)
         if path:
             write_frame(flat(table) if path.suffix.lower() == ".csv" else table, path)
             console.say(f"{path}: {len(table)} rows")
         if not path or console.json:
-            told = ("input", "verdict", "score") if "verdict" in table.columns else ("input", "class", "probability")
-            console.frame(table, told)
+            classes = ("input", "verdict", "score") if "verdict" in table.columns else ("input", "class", "probability")
+            console.frame(table, table.columns if ahead else classes)
+
+    def _forecast(self, model: "Model", console: Console) -> "pl.DataFrame":
+        """The steps ahead, drawn into the run's plots if the model has a run."""
+        from ..report.forecast import draw
+
+        forecasts = model.forecast(self.inputs or None)
+        if model.run:
+            path = model.run / "plots" / "forecast.png"
+            draw(forecasts, model.schema, path)
+            console.say(f"{path}: written")
+        return forecasts.frame(model.schema)

@@ -119,12 +119,12 @@ def _read(path: Place, request: Request) -> Content:
     )
 
 
-def read_inputs(inputs: Inputs, schema: Schema) -> Examples:
+def read_inputs(inputs: Inputs | None, schema: Schema) -> Examples:
     """Examples to ask a model about: every split of every input, one after the other.
 
     Raises: DataError if one is not as the model's schema says.
     """
-    if not are_arrays(inputs) and not inputs:
+    if inputs is None or (not are_arrays(inputs) and not inputs):
         raise DataError("no input: name at least one file")
     request = Request(schema=schema)
     several = [inputs] if isinstance(inputs, str | Path) or are_arrays(inputs) else inputs
@@ -136,9 +136,11 @@ def read_inputs(inputs: Inputs, schema: Schema) -> Examples:
     return join([part for content in contents for part in content.splits.values()])
 
 
-def are_arrays(inputs: Inputs) -> bool:
+def are_arrays(inputs: Inputs | None) -> bool:
     """Whether inputs are arrays, x or (x, y), rather than paths."""
-    return isinstance(inputs, np.ndarray) or (isinstance(inputs, tuple) and isinstance(inputs[0], np.ndarray))
+    return isinstance(inputs, np.ndarray) or (
+        isinstance(inputs, tuple) and any(isinstance(each, np.ndarray) for each in inputs)
+    )
 
 
 def join(parts: Sequence[Examples]) -> Examples:

@@ -8,12 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from ..answers import foretell
 from ..data import Arrays
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, Examples
 from ..data.feed import feed
+from ..data.windows import courses, season_of
 from ..engine.evaluate import evaluate
 from ..errors import DataError, UsageError
-from ..families.contract import Classifier, Coder, Detector, Sampler
+from ..families.contract import Classifier, Coder, Detector, Forecaster, Sampler
+from ..metrics.forecasting import beside_rivals, naive_scale
 from ..model import Model
 from .classes import Classified, judge_classes
 from .codes import Restored, judge_codes
@@ -22,7 +27,7 @@ from .samples import Sampled, judge_samples
 
 @dataclass(frozen=True)
 class Plain:
-    """figures: plain JSON, a family's own, where there is nothing to compare with."""
+    """figures: plain JSON, where there is nothing to draw."""
 
     figures: dict[str, Any]
 
@@ -40,7 +45,7 @@ def judge(
     `Model.evaluate`) among them. Raises: as `Model.evaluate`.
     """
     split, examples = model.judged_on(data)
-    if features is not None and isinstance(model.family, Classifier | Coder | Detector):
+    if features is not None and isinstance(model.family, Classifier | Coder | Detector | Forecaster):
         raise UsageError("--features: only what generates is judged by features; leave it out")
     dataset, missing = _own_data(model)
     own = evaluate(model.family, model.networks, feed(examples, model.schema, model.runtime.device))
@@ -48,6 +53,8 @@ def judge(
         judgement: Judgement = judge_classes(model, examples, dataset)
     elif isinstance(model.family, Coder):
         judgement = judge_codes(model, examples, dataset)
+    elif isinstance(model.family, Forecaster):
+        judgement = Plain(judge_forecasts(model, model.family, examples, dataset))
     elif isinstance(model.family, Detector) or not isinstance(model.family, Sampler):
         judgement, missing = Plain({"remarks": []}), ""
     else:
@@ -56,6 +63,18 @@ def judge(
     if missing:
         figures["remarks"] = [*figures["remarks"], missing]
     return replace(judgement, figures=figures)
+
+
+def judge_forecasts(model: Model, family: Forecaster, windows: Examples, dataset: Dataset | None) -> dict[str, Any]:
+    """Forecasts at every moment that some windows show, beside plain rules; see `metrics.forecasting.beside_rivals`.
+
+    dataset: what the model was trained on. Its train tells the season, unless the settings do, and the scale of errors.
+    """
+    train = courses(dataset.train.loaded) if dataset else []
+    season = getattr(model.settings, "season", None) or (season_of(train) if train else 1)
+    scale = naive_scale(train, season) if train else None
+    said = foretell(family, model.networks, model.schema, windows).quantiles
+    return beside_rivals(torch.from_numpy(said), windows.loaded, season, scale)
 
 
 def _own_data(model: Model) -> tuple[Dataset | None, str]:

@@ -35,7 +35,5 @@ def forecasting(networks: Networks, batch: Batch, random: torch.Generator | None
     assert isinstance(forecaster, Forecaster)
     history, ahead = forecaster.parted(batch.x)
     scale = forecaster.level(history)[1]
-    losses = [
-        (pinball(said, ahead, QUANTILES) / scale[:, None]).mean() for said in forecaster.each(history, random)
-    ]
+    losses = [(pinball(said, ahead, QUANTILES) / scale[:, None]).mean() for said in forecaster.each(history, random)]
     return Losses(torch.stack(losses).mean(), {})

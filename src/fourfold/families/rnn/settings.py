@@ -67,7 +67,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "task": "forecast",
         "cell": "gru",
         "dropout": 0.1,
-        "epochs": 40,
+        "epochs": 25,
         "batch_size": 32,
         "members": 3,
     },
