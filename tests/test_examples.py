@@ -1,8 +1,10 @@
 """The examples and the READMEs' commands run as they stand."""
 
+import math
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from PIL import Image
 
 from fourfold.cli import main
+from fourfold.data.samples import sample_path
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
@@ -51,6 +54,9 @@ def test_both_readmes_show_the_same_code() -> None:
 def test_the_readmes_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save("digit.png")
+    shutil.copy(sample_path("cancer"), "new.csv")
+    months = [f"{2010 + i // 12}-{i % 12 + 1:02}-01,{100 + i + 20 * math.sin(i * math.pi / 6):.2f}" for i in range(150)]
+    Path("sales.csv").write_text("\n".join(["month,sold", *months]) + "\n")
     (commands,) = (block for block in blocks("README.md") if "fourfold train cnn mnist" in block)
     lines = [line for line in commands if line.startswith("fourfold ")]
     assert {shlex.split(line)[1] for line in lines} >= {"train", "evaluate", "predict", "generate", "encode"}
@@ -60,5 +66,6 @@ def test_the_readmes_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert main([*words, *(short if words[0] == "train" else []), "--quiet"]) == 0, line
     assert Path("codes.csv").exists()
     assert Path("back.csv").exists()
+    assert Path("film.gif").exists()
     with Image.open("digits.png") as grid:
         assert grid.size == (8 * 56 + 7 * 2, 8 * 56 + 7 * 2)
