@@ -1,6 +1,7 @@
 """What every test starts from: a fixed number of threads, and small data sets made of real ones."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,8 @@ from fourfold.data.schema import Schema
 from fourfold.data.sources.arrays import read as read_arrays
 
 torch.set_num_threads(2)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell has it for what runs in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
