@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fourfold.data.columns import collapse, expand, fit_columns, recode
+from fourfold.data.columns import LEAST, collapse, expand, fit_columns, recode
 from fourfold.data.schema import Schema
 from fourfold.errors import DataError
 
@@ -57,7 +57,7 @@ def loops(
             if name in levels:
                 out += [float(value == level) for level in present]
             else:
-                out.append((value - middle) / (deviation if deviation > 1e-12 * abs(middle) else 1))
+                out.append((value - middle) / (deviation if deviation > max(1e-12 * abs(middle), LEAST) else 1))
     return prepared
 
 
