@@ -31,7 +31,7 @@ bench: $(READY)
 bench-accuracy: $(READY)
 	@$(BIN)/python benchmarks/classic.py $(if $(DATA),--data $(DATA))
 
-# Thousands of trainings killed and gone on with; hours. FAMILIES=gan PART=2/5 does a part, which is merged with the
+# Thousands of trainings killed and gone on with; about an hour. FAMILIES=gan PART=2/5 does a part, which is merged with the
 # others in benchmarks/results/torture.json.
 torture: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/torture.py --kills 1000 --sites --faults --flips 10000 \
