@@ -20,7 +20,7 @@ from fourfold.data.dataset import Request
 from fourfold.data.samples import sample_path
 from fourfold.data.sources.arrays import read
 
-FEW = ["--epochs", "1", "--batch-size", "50", "--device", "cpu", "--quiet"]
+FEW = ["--preset", "classic", "--epochs", "1", "--batch-size", "50", "--device", "cpu", "--quiet"]
 
 
 @pytest.fixture(autouse=True)

@@ -18,10 +18,10 @@ from fourfold.data.samples import sample_path
 
 Folder = Callable[[str], Path]
 FAST: dict[str, dict[str, Any]] = {
-    "cnn": {"epochs": 1, "batch_size": 64},
-    "rnn": {"epochs": 1, "batch_size": 64},
-    "autoencoder": {"epochs": 2, "batch_size": 64},
-    "gan": {"epochs": 1, "batch_size": 64, "width": 4},
+    "cnn": {"preset": "classic", "epochs": 1, "batch_size": 64},
+    "rnn": {"preset": "classic", "epochs": 1, "batch_size": 64},
+    "autoencoder": {"preset": "classic", "epochs": 2, "batch_size": 64},
+    "gan": {"preset": "dcgan", "epochs": 1, "batch_size": 64, "width": 4},
 }
 
 

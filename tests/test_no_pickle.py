@@ -107,7 +107,7 @@ few = {"epochs": 1, "batch_size": 20, "threads": 1, "device": "cpu", "quiet": Tr
 def live(family, data, **settings):
     model = ff.train(family, data, out=f"runs/{family}-{data}", **few, **settings)
     return ff.load(model.run)
-live("cnn", "digits.npz", checkpoint_every="1steps")
+live("cnn", "digits.npz", preset="classic", checkpoint_every="1steps")
 model = resume("runs/cnn-digits.npz", epochs=2, quiet=True)
 assert model.origin.epochs == 2
 again = ff.load("runs/cnn-digits.npz")

@@ -23,7 +23,13 @@ from fourfold.errors import ResumeError, Stopped
 
 from .engine.training import FAMILIES, left
 
-FEW: dict[str, Any] = {"epochs": 3, "batch_size": 20, "checkpoint_every": "2steps", "quiet": True}  # 3 steps an epoch
+FEW: dict[str, Any] = {
+    "preset": "classic",
+    "epochs": 3,
+    "batch_size": 20,
+    "checkpoint_every": "2steps",
+    "quiet": True,
+}  # 3 steps an epoch
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -271,7 +277,7 @@ def test_the_command_line_stops_and_goes_on(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     take_step = Trainer.take_step
-    words = ["train", "cnn", str(digits), "--epochs", "3", "--batch-size", "20", "--out"]
+    words = ["train", "cnn", str(digits), "--preset", "classic", "--epochs", "3", "--batch-size", "20", "--out"]
     assert main([*words, str(tmp_path / "whole"), "--quiet"]) == 0
     run = tmp_path / "run"
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):

@@ -106,10 +106,11 @@ def fit(
 
     Nothing is written before the data are read and all that training needs is made. Raises: as `train`.
     """
+    keep_freed_memory()
     with _within_memory(settings):
-        keep_freed_memory()
         runtime = start(settings.device, settings.threads)
-        dataset = _open(source, settings, watchers)
+        settings, dataset = _open(source, settings, watchers)
+    with _within_memory(settings):
         trainer = Trainer(_family(dataset, settings), dataset, runtime, partial(_begin, settings, dataset.schema))
         with Run.create(out, settings, dataset) as run:
             run.log(f"on {runtime.name}, {torch.get_num_threads()} threads")
@@ -151,7 +152,7 @@ def _go_on(
     keep_freed_memory()
     tell, then = teller(run), checkpoint.manifest.terms if checkpoint else None
     runtime = start(*machine_of(settings, then))
-    dataset = _open(source, settings, watchers)
+    settings, dataset = _open(source, settings, watchers)
     now = terms(settings, dataset, runtime)
     changed = dataset.fingerprint != (then.fingerprint if then else run.fingerprint())
     if changed and not allow_data_change:
@@ -213,18 +214,20 @@ def _keep(run: Run, trainer: Trainer, dataset: Dataset, outcome: Outcome, histor
     return trained
 
 
-def _open(source: str | Path | Arrays, settings: Settings, watchers: Sequence[Watcher]) -> Dataset:
-    """The data, if one may train on them."""
+def _open(source: str | Path | Arrays, settings: Settings, watchers: Sequence[Watcher]) -> tuple[Settings, Dataset]:
+    """The data, if one may train on them, and the settings that suit them where they leave the preset open."""
 
     def reading(what: str, done: int, total: int) -> None:
         for watcher in watchers:
             watcher.reading(what, done, total)
 
-    dataset = data.open(source, settings, reading)
+    content = data.content_of(source, settings, reading)
+    settings = settings.suited(content.facts)
+    dataset = data.prepare(content, source, settings)
     require_classes(dataset)
     if settings.allow != "duplicates":
         require_apart(dataset)
-    return dataset
+    return settings, dataset
 
 
 def _family(dataset: Dataset, settings: Settings) -> Family:

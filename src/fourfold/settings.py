@@ -6,8 +6,10 @@ presets in `families/<family>/settings.py`. Nothing here imports torch, so that
 `fourfold --help` answers at once.
 """
 
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,7 +20,19 @@ from .errors import UsageError, nearest
 LARGEST = 1 << 16  # characters of a file of settings; a run's own has two thousand
 DEEPEST = 8  # mappings and lists in each other
 
+AUTO = "auto"  # the preset that the data choose
+
 Device = Literal["auto", "cpu", "cuda"]
+Advice = tuple[str, dict[str, Any]]  # a preset, and what to change in it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the choice of a preset goes by: a schema's kind, how many examples may train, and one's shape as read."""
+
+    kind: str
+    examples: int
+    shape: tuple[int, ...] = ()
 
 
 class Reading(BaseModel):
@@ -169,6 +183,23 @@ class Settings(DataSettings):
         if name not in cls.presets:
             raise UsageError(f"{cls.family} has no preset {name!r}; {nearest(name, cls.presets)}")
         return cls(**{**cls.presets[name], **values, "preset": name})
+
+    def suited(self, facts: Facts) -> Self:
+        """These settings; where their preset is 'auto', the best that is known for such data, under what was set."""
+        if self.preset != AUTO:
+            return self
+        preset, changes = self.advice(facts)
+        chosen = {name: getattr(self, name) for name in self.model_fields_set if name != "preset"}
+        return self.resolve(preset, **{**changes, **chosen})
+
+    def advice(self, facts: Facts) -> Advice:
+        """The best that is known for such data. Families tell."""
+        raise NotImplementedError
+
+
+def enough_epochs(examples: int, batch_size: int, steps: int, least: int) -> int:
+    """As many epochs as `steps` need, so that a small set is passed more often; `least` for a large one."""
+    return max(math.ceil(steps / math.ceil(examples / batch_size)), least)
 
 
 def read_config(path: Path, settings: type[Settings]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from PIL import Image
 
 from fourfold.cli import COMMANDS, main
@@ -63,8 +64,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A run of each family."""
-    place = tmp_path_factory.mktemp("trained")
-    for family, flags in {"cnn": [], "rnn": [], "autoencoder": [], "gan": ["--width", "4"]}.items():
+    place, classic = tmp_path_factory.mktemp("trained"), ["--preset", "classic"]
+    for family, flags in {"cnn": classic, "rnn": classic, "autoencoder": classic, "gan": ["--width", "4"]}.items():
         words = ["train", family, str(digits / "digits.npz"), "--epochs", "1", "--out", str(place / family), "--quiet"]
         assert main([*words, *flags]) == 0
     return {family: str(place / family) for family in ("cnn", "rnn", "autoencoder", "gan")}
@@ -96,12 +97,22 @@ def test_help_shows_what_the_preset_and_the_file_would_use(run: Any, tmp_path: P
     assert "(default: 7)" in run("train", "gan", "--config=my.yaml", "--help").out
 
 
+def test_what_flags_do_not_say_is_what_suits_the_data(run: Any, tmp_path: Path) -> None:
+    """Also a flag with a value that would stand there anyway is one that was given."""
+    words = ("train", "rnn", "vowels", "--batch-size", "32", "--epochs=1", "--members", "1", "--quiet", "--json")
+    spoken = run(*words, "--out", "r")
+    assert spoken.json["preset"] == "series"
+    known = yaml.safe_load((tmp_path / "r" / "settings.yaml").read_text())
+    given = {"preset": "series", "batch_size": 32, "epochs": 1, "members": 1, "cell": "none", "validation": 0.0}
+    assert {name: known[name] for name in given} == given
+
+
 def test_flags_go_before_the_file_and_the_file_before_the_preset(run: Any, tmp_path: Path, digits: Path) -> None:
     (tmp_path / "my.yaml").write_text("family: cnn\nepochs: 2\nbatch-size: 50\nlearning_rate: 0.01\n")
     spoken = run("train", "cnn", digits / "digits.npz", "--config", "my.yaml", "--epochs", "1", "--out", "r", "--json")
     assert spoken.code == 0
     settings = (tmp_path / "r" / "settings.yaml").read_text()
-    for line in ("epochs: 1", "batch_size: 50", "learning_rate: 0.01", "preset: classic"):
+    for line in ("epochs: 1", "batch_size: 50", "learning_rate: 0.01", "preset: small", "label_smoothing: 0.1"):
         assert line in settings
 
 

@@ -72,7 +72,7 @@ def test_a_models_folder_alone_is_enough(run: Any, digits: Path, tmp_path: Path)
     assert "measured on random examples" in spoken.err
     found = json.loads(spoken.out)
     assert found["data"] == "random examples"
-    assert found["way"]["batch_size"] == 256
+    assert found["way"]["batch_size"] == 128
     assert "digits.npz" in run("profile", "elsewhere", digits, "--json").json["message"]
 
 

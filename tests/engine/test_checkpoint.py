@@ -133,13 +133,13 @@ def begun_from(few: Dataset, found: Checkpoint, folder: Path) -> Trainer:
 def test_a_checkpoint_of_another_network_is_refused(few: Dataset, kept: Path) -> None:
     found = newest(kept, unheard)
     assert found is not None
-    other = settings_of("gan").resolve(width=3, latent_size=4, batch_size=9)
+    other = settings_of("gan").resolve("dcgan", width=3, latent_size=4, batch_size=9)
     course = Trainer(create(few.schema, other), few, start("cpu")).course
     with pytest.raises(ResumeError, match=r"of another network: .* there and .* here"):
         course.restore(found.load(course.largest))
     with pytest.raises(ResumeError, match="bytes where this training needs at most 5"):
         found.load(5)
-    many = settings_of("gan").resolve(width=2, latent_size=4, batch_size=2)
+    many = settings_of("gan").resolve("dcgan", width=2, latent_size=4, batch_size=2)
     course = Trainer(create(few.schema, many), few, start("cpu")).course
     with pytest.raises(ResumeError, match="step 8 of the checkpoint is not step 0 after 2 epochs of 16 steps"):
         course.restore(found.load(course.largest))

@@ -96,8 +96,8 @@ def test_the_examples_of_a_step_gone_wrong_are_named_and_the_last_good_model_kep
     few: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     spoil(monkeypatch, example=11, from_step=5)
-    monkeypatch.setattr(api, "_open", lambda *_: few)
-    chosen = settings_of("cnn").resolve(epochs=3, batch_size=8)
+    monkeypatch.setattr(api, "_open", lambda _, settings, *__: (settings, few))
+    chosen = settings_of("cnn").resolve("classic", epochs=3, batch_size=8)
     with pytest.raises(DivergedError, match=r"the model of epoch 1 is kept in .*run/model"):
         api.fit(chosen, "mnist", tmp_path / "run")
     noted = json.loads((tmp_path / "run" / "diverged.json").read_text())
@@ -209,7 +209,7 @@ def test_copies_of_a_few_examples_are_alike(few: Dataset, modes: int) -> None:
 def test_a_collapse_is_told_and_the_epoch_before_it_kept(
     few: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(api, "_open", lambda *_: few)
+    monkeypatch.setattr(api, "_open", lambda _, settings, *__: (settings, few))
     plain = Trainer.close_epoch
 
     def collapsing(one: Trainer, epoch: int) -> None:
@@ -270,6 +270,6 @@ def test_a_norm_that_is_not_finite_stops_a_step_whose_loss_is(few: Dataset, tmp_
 
 
 def test_a_run_keeps_what_went_wrong_where_a_user_looks(tmp_path: Path, few: Dataset) -> None:
-    with Run.create(tmp_path / "run", settings_of("cnn").resolve(), few) as run:
+    with Run.create(tmp_path / "run", settings_of("cnn").resolve("classic"), few) as run:
         run.note("gradients explode")
     assert "warning: gradients explode" in (tmp_path / "run" / "log.txt").read_text()

@@ -21,10 +21,10 @@ from fourfold.families import create, settings_of
 from fourfold.runtime import generator, start
 
 SMALL = {
-    "cnn": {"epochs": 2, "batch_size": 64},
-    "rnn": {"epochs": 2, "batch_size": 64},
-    "autoencoder": {"epochs": 2, "batch_size": 64},
-    "gan": {"epochs": 1, "batch_size": 100, "width": 4},
+    "cnn": {"preset": "classic", "epochs": 2, "batch_size": 64},
+    "rnn": {"preset": "classic", "epochs": 2, "batch_size": 64},
+    "autoencoder": {"preset": "classic", "epochs": 2, "batch_size": 64},
+    "gan": {"preset": "dcgan", "epochs": 1, "batch_size": 100, "width": 4},
 }
 
 

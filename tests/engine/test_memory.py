@@ -146,7 +146,7 @@ def test_what_is_kept_for_the_backward_pass_is_counted() -> None:
     def loss(networks: Networks, batch: Batch, random: torch.Generator) -> Losses:
         return Losses(networks["one"](batch.x).square().mean(), {})
 
-    stepper = Stepper({"one": network}, [Phase("learn", ("one",), loss)], settings_of("cnn").resolve(), 1)
+    stepper = Stepper({"one": network}, [Phase("learn", ("one",), loss)], settings_of("cnn").resolve("classic"), 1)
     batch = Batch(torch.rand(10, 8), None, None, torch.arange(10))
     assert memory.held(stepper, batch) == 10 * (8 + 4 + 2) * 4  # the input, tanh's output, what is squared
 
@@ -179,7 +179,7 @@ def test_a_training_in_parts_goes_on_in_the_same_parts(few: Dataset, tmp_path: P
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process' memory as Linux does")
 @pytest.mark.parametrize("way", ["estimated", "tried"])
 def test_a_process_with_little_memory_trains_in_parts(tmp_path: Path, way: str) -> None:
-    words = ("train", "cnn", "mnist", "--epochs", "1", "--batch-size", "4000", "--device", "cpu")
+    words = ("train", "cnn", "mnist", "--preset", "classic", "--epochs", "1", "--batch-size", "4000", "--device", "cpu")
     code, said = limited(tmp_path, 600, way, *words)
     assert code == 0, said
     assert "a batch of 4000 does not fit into memory: it is computed " in said

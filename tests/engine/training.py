@@ -16,10 +16,10 @@ from fourfold.runtime import start
 
 # Between them: every optimizer, an average, a schedule, clipping, augmentation, best weights, two phases.
 FAMILIES: dict[str, dict[str, Any]] = {
-    "cnn": {"ema": 0.9, "augment": "default"},
-    "rnn": {"optimizer": "sgd", "schedule": "cosine", "warmup": 0.2, "clip": 1.0},
-    "autoencoder": {"optimizer": "adamw", "weight_decay": 0.01, "patience": 2},
-    "gan": {"width": 2, "latent_size": 4},
+    "cnn": {"preset": "classic", "ema": 0.9, "augment": "default"},
+    "rnn": {"preset": "classic", "optimizer": "sgd", "schedule": "cosine", "warmup": 0.2, "clip": 1.0},
+    "autoencoder": {"preset": "classic", "optimizer": "adamw", "weight_decay": 0.01, "patience": 2},
+    "gan": {"preset": "dcgan", "width": 2, "latent_size": 4},
 }
 STEPS, EPOCHS = 4, 2
 LAST = ("step-00000008", "step-00000008-epoch-2")

@@ -84,7 +84,7 @@ def test_initial_weights_are_kerass() -> None:
 
 
 def test_the_loss_is_the_cross_entropy_and_predictions_are_its_probabilities() -> None:
-    family = Cnn(Schema(kind="image", shape=(1, 12, 12), classes=CLASSES), CnnSettings())
+    family = Cnn(Schema(kind="image", shape=(1, 12, 12), classes=CLASSES), CnnSettings(preset="classic"))
     built = family.build(torch.Generator().manual_seed(0))
     x, y = torch.rand(5, 1, 12, 12), torch.tensor([3, 1, 4, 1, 5])
     batch = Batch(x, None, y, torch.arange(5))
@@ -109,4 +109,4 @@ def test_the_loss_is_the_cross_entropy_and_predictions_are_its_probabilities() -
 )
 def test_what_it_cannot_use_is_refused_with_the_mend(schema: Schema, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        Cnn(schema, CnnSettings())
+        Cnn(schema, CnnSettings(preset="classic"))

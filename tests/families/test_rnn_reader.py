@@ -16,7 +16,7 @@ from fourfold.families.rnn.family import Rnn
 from fourfold.families.rnn.networks import Classic
 from fourfold.families.rnn.objective import classification
 from fourfold.families.rnn.reader import Members, Recurrent, reverse
-from fourfold.families.rnn.settings import RnnSettings, advised
+from fourfold.families.rnn.settings import RnnSettings
 from fourfold.runtime import generator
 from fourfold.settings import Reading
 
@@ -175,16 +175,3 @@ def test_presets_have_the_sizes_they_are_measured_with() -> None:
         "series": 3 * (fcn + 65 * 3),
         "sound": gru + fcn + (2 * (128 + 64) + 1) * 3,
     }
-
-
-@pytest.mark.parametrize(("examples", "epochs"), [(2, 1000), (50, 250), (270, 59), (10**6, 20)])
-def test_a_small_set_is_passed_more_often(examples: int, epochs: int) -> None:
-    assert advised("series", examples) == ("series", {"epochs": epochs})
-    steps = epochs * math.ceil(examples / RnnSettings.resolve("series").batch_size)
-    assert steps >= 1000
-
-
-@pytest.mark.parametrize("kind", ["series", "sound", "text", "image"])
-def test_what_is_advised_can_be_resolved(kind: str) -> None:
-    preset, changes = advised(kind, 100)
-    assert RnnSettings.resolve(preset, **changes).preset == preset == ("classic" if kind == "image" else kind)

@@ -69,7 +69,9 @@ class Profile:
         assert self.data is not None
         settings = settings_of(self.subject).resolve(self.preset, **self._changes())
         with Progress(console.quiet) as progress:
-            return settings, data.open(self.data, settings, progress.reading)
+            content = data.content_of(self.data, settings, progress.reading)
+        settings = settings.suited(content.facts)
+        return settings, data.prepare(content, self.data, settings)
 
     def _model(self, console: Console) -> "tuple[Settings, Dataset]":
         """How a model was trained, and on what; examples made up at random where that cannot be opened."""

@@ -1,8 +1,8 @@
 """`fourfold train`: a network from data."""
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -47,6 +47,7 @@ class Train(Generic[S]):
 def tell(console: Console, model: "Model") -> None:
     """The result of a training: the figures, and where the run lies."""
     assert model.run is not None
+    epochs = f"epoch {model.origin.epoch} of {model.origin.epochs}"
     console.result(
         {
             "run": str(model.run),
@@ -60,7 +61,7 @@ def tell(console: Console, model: "Model") -> None:
             "metrics": model.metrics,
         },
         *(f"{split}: {figures(metrics)}" for split, metrics in model.metrics.items()),
-        f"run: {model.run}, with the weights of epoch {model.origin.epoch} of {model.origin.epochs}",
+        f"run: {model.run} ({model.settings.preset}), with the weights of {epochs}",
     )
 
 
@@ -90,9 +91,22 @@ def parse_train(arguments: Sequence[str]) -> Command:
     if known.task is not None:
         values["task"] = known.task  # a task may bring a preset of its own
     settings = kind.resolve(preset, **{name: value for name, value in values.items() if name != "preset"})
-    return parse(
+    command = parse(
         Train[kind],  # type: ignore[valid-type]
         f"train {family}",
         rest,
         default=Train(data=tyro.MISSING, settings=settings),
     )
+    assert isinstance(command, Train)
+    return replace(command, settings=only(command.settings, {*values, *typed(rest)}))
+
+
+def typed(arguments: Sequence[str]) -> set[str]:
+    """The names of the settings that flags give."""
+    return {word[2:].partition("=")[0].replace("-", "_") for word in arguments if word.startswith("--")}
+
+
+def only(settings: S, chosen: Iterable[str]) -> S:
+    """The same settings with `chosen` alone set over the preset: what goes before a preset that the data choose."""
+    names = set(chosen) & set(type(settings).model_fields) - {"preset"}
+    return type(settings).resolve(settings.preset, **{name: getattr(settings, name) for name in names})

@@ -47,15 +47,26 @@ def open(data: str | Path | Arrays, settings: DataSettings, progress: Progress =
     progress: told what is going on, how much is done and of how much.
     Raises: DataError, naming the file and the row, if it cannot be used as it is.
     """
+    return prepare(content_of(data, settings, progress), data, settings)
+
+
+def content_of(data: str | Path | Arrays, settings: DataSettings, progress: Progress = untold) -> Content:
+    """What `data` hold before they are split. Raises: DataError."""
     with one_thread():  # of torch's, whose small steps here would wait for each other; decoding has threads of its own
-        return _open(data, settings, progress)
-
-
-def _open(data: str | Path | Arrays, settings: DataSettings, progress: Progress) -> Dataset:
-    content = read(data, Request(settings.reading, fields(settings), progress=progress))
+        content = read(data, Request(settings.reading, fields(settings), progress=progress))
     for name in fields(settings):
         if name not in content.splits["train"].fields:
             raise DataError(f"{source_name(data)}: no column {name!r} to split by; tables and --pattern have such")
+    return content
+
+
+def prepare(content: Content, data: str | Path | Arrays, settings: DataSettings) -> Dataset:
+    """The dataset of what `data` hold: split, then fitted on train. Raises: DataError."""
+    with one_thread():
+        return _prepare(content, data, settings)
+
+
+def _prepare(content: Content, data: str | Path | Arrays, settings: DataSettings) -> Dataset:
     known = {name: identified(part) for name, part in content.splits.items()}
     windows = getattr(settings, "windows", {})
     parts, held_out = (split_by_time if windows else split)(replace(content, splits=known), settings)

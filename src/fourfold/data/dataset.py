@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from torch import Tensor
 
-from ..settings import Reading
+from ..settings import Facts, Reading
 from .finding import Finding
 from .mapped import Mapped, Numbered
 from .progress import Progress, untold
@@ -81,6 +81,12 @@ class Content:
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     remarks: tuple[Finding, ...] = ()
     ordered: bool = False
+
+    @property
+    def facts(self) -> Facts:
+        """What the choice of a preset goes by."""
+        train = self.splits["train"]
+        return Facts(kind=self.kind, examples=len(train), shape=tuple(train.x.shape[1:]))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from .convolution import ConvDecoder, ConvEncoder
 from .edges import Edges
 from .objective import Columns, Likeness, Pixels, Values, divergence, drawn, halves, mean_per_example
 from .sequence import SequenceDecoder, SequenceEncoder
-from .settings import AutoencoderSettings, Network
+from .settings import SIDES, AutoencoderSettings, Network, fits_conv, network_for
 
 TAKES: dict[Network, tuple[str, ...]] = {
     "classic": ("image", "table"),
@@ -25,7 +25,6 @@ TAKES: dict[Network, tuple[str, ...]] = {
     "sequence": ("series", "sound"),
     "edges": ("image",),
 }
-SIDES = (16, 224)  # pixels that conv takes
 WARMING = 0.2  # share of all steps in which a variational autoencoder's β grows to its value
 
 
@@ -146,8 +145,8 @@ def chosen(schema: Schema, settings: AutoencoderSettings) -> Network:
     if schema.kind == "text":
         raise DataError("an autoencoder takes pictures, series, sounds or tables, and this is text data; use rnn")
     if network == "auto":
-        pictures: Network = "edges" if settings.task == "detect" else "conv"
-        network = {"image": pictures, "table": "dense"}.get(schema.kind, "sequence")
+        pictures = schema.kind == "image" and settings.task == "detect"
+        network = "edges" if pictures else network_for(schema.kind, schema.shape)
     if schema.kind not in TAKES[network]:
         fit = next(name for name in ("sequence", "dense", "conv") if schema.kind in TAKES[name])
         raise DataError(
@@ -155,7 +154,7 @@ def chosen(schema: Schema, settings: AutoencoderSettings) -> Network:
         )
     if network == "edges" and settings.task != "detect":
         raise UsageError("--network edges gives back edges, no pictures: it is for --task detect; use --network conv")
-    if network == "conv" and not all(SIDES[0] <= side <= SIDES[1] for side in schema.shape[1:]):
+    if network == "conv" and not fits_conv(schema.shape):
         height, width = schema.shape[1:]
         raise DataError(
             f"{height}×{width} pictures: conv takes sides of {SIDES[0]} to {SIDES[1]} pixels; resize picture files "

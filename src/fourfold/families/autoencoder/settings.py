@@ -5,7 +5,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
-from ...settings import Settings
+from ...settings import AUTO, Advice, Facts, Settings, enough_epochs
+
+STEPS = 2000  # that a small set is trained for
+SIDES = (16, 224)  # pixels that conv takes
 
 Network = Literal["auto", "classic", "conv", "dense", "sequence", "edges"]
 
@@ -15,6 +18,7 @@ class AutoencoderSettings(Settings):
 
     family: ClassVar[str] = "autoencoder"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        AUTO: {},
         "classic": {},
         "conv": {"network": "conv", "batch_size": 128, "epochs": 20, "schedule": "cosine"},
         "dense": {"network": "dense", "batch_size": 128, "epochs": 40, "schedule": "cosine"},
@@ -31,8 +35,8 @@ class AutoencoderSettings(Settings):
         },
     }
 
-    preset: Literal["classic", "conv", "dense", "sequence", "vae", "denoising", "detect"] = Field(
-        "classic", description="The recipe that stands where no flag does."
+    preset: Literal["auto", "classic", "conv", "dense", "sequence", "vae", "denoising", "detect"] = Field(
+        "auto", description="The recipe that stands where no flag does; 'auto' goes by the data's kind and size."
     )
     task: Literal["reconstruct", "detect"] = Field(
         "reconstruct", description="'detect' learns what is normal and tells what is not."
@@ -60,6 +64,14 @@ class AutoencoderSettings(Settings):
         """As for every family; without a preset, the task to detect brings its own."""
         return super().resolve(preset or ("detect" if values.get("task") == "detect" else None), **values)
 
+    def advice(self, facts: Facts) -> Advice:
+        """The network for the kind; a small set gets as many epochs as `STEPS` need."""
+        if self.task == "detect":
+            return "detect", {}
+        preset = network_for(facts.kind, facts.shape)
+        known = self.presets[preset]
+        return preset, {"epochs": enough_epochs(facts.examples, known["batch_size"], STEPS, known["epochs"])}
+
     @field_validator("normal")
     @classmethod
     def _normal_spelt(cls, normal: str | None) -> str | None:
@@ -71,3 +83,15 @@ class AutoencoderSettings(Settings):
     def normal_classes(self) -> tuple[str, ...]:
         """The classes that alone train; none if all do."""
         return tuple(name.strip() for name in self.normal.split(",")) if self.normal else ()
+
+
+def network_for(kind: str, shape: tuple[int, ...]) -> Network:
+    """The network that suits data of a schema's kind, each example of this shape; it is a preset's name as well."""
+    if kind == "table" or (kind == "image" and not fits_conv(shape)):
+        return "dense"
+    return "conv" if kind == "image" else "sequence"
+
+
+def fits_conv(shape: tuple[int, ...]) -> bool:
+    """Whether conv takes pictures of (channels, height, width)."""
+    return all(SIDES[0] <= side <= SIDES[1] for side in shape[1:])

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from ..blocks import dropout
+from .settings import LARGEST_MAP
 from .spectra import as_picture
 
 SMALLEST = 8  # pixels a side, which leave one stage more than the first something to see
-LARGEST_MAP = 56 * 56  # pixels of the first stage's maps, He et al.'s for 224×224; a larger picture's stem strides
 LAST_SIDE = 5  # stages halve the shorter side until this or less is left
 STAGES = 4
 

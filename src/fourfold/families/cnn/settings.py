@@ -1,11 +1,17 @@
 """Settings of the convolutional network."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ...settings import Settings
+from ...settings import AUTO, Advice, Facts, Settings
+
+FEW = 10_000  # examples, below which a set is small
+PIXELS = 700_000_000  # that a training may look at where its epochs are chosen for it: some minutes on two cores
+FEWEST_EPOCHS = 5
+LARGEST_MAP = 56 * 56  # pixels of a resnet's first maps, He et al.'s for 224×224; a larger picture's stem strides
 
 # Warm-up, then half a cosine to zero, and averaged weights; benchmarks/recipes_cnn.py compares it with others.
 COURSE = {
@@ -25,13 +31,16 @@ class CnnSettings(Settings):
 
     family: ClassVar[str] = "cnn"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        AUTO: {},
         "classic": {},
         "resnet": {**COURSE, "epochs": 16, "batch_size": 128},
         "small": {**COURSE, "epochs": 80, "batch_size": 64, "dropout": 0.2},
     }
 
-    preset: Literal["classic", "resnet", "small"] = Field(
-        "classic", description="The recipe that stands where no flag does; small is resnet for some thousand examples."
+    preset: Literal["auto", "classic", "resnet", "small"] = Field(
+        "auto",
+        description="The recipe that stands where no flag does; small is resnet for some thousand examples, "
+        "and 'auto' goes by their number and size.",
     )
     task: Literal["classify"] = Field("classify", description="What the network is asked to do.")
     width: int = Field(
@@ -45,3 +54,12 @@ class CnnSettings(Settings):
     balance: bool = Field(
         False, description="Let every class weigh the same in the loss, however few of the examples are of it."
     )
+
+    def advice(self, facts: Facts) -> Advice:
+        """A small set is passed more often; large pictures less often, so that a training takes minutes."""
+        preset = "small" if facts.examples < FEW else "resnet"
+        epochs: int = self.presets[preset]["epochs"]
+        if facts.kind != "image":
+            return preset, {}
+        pixels = facts.examples * min(math.prod(facts.shape[1:]), LARGEST_MAP)
+        return preset, {"epochs": min(epochs, max(PIXELS // pixels, FEWEST_EPOCHS))}

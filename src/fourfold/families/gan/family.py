@@ -89,6 +89,7 @@ class Gan:
                     "generator": ResidualGenerator(latent_size, classes, channels, size, width, random),
                     "discriminator": ResidualDiscriminator(classes, channels, size, width, random),
                 }
+        raise AssertionError("ask suited() which preset 'auto' is")
 
     def phases(self) -> tuple[Phase, ...]:
         """Two phases a step: first the discriminator learns, then the generator."""

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ...settings import Settings
+from ...settings import AUTO, Advice, Facts, Settings
 
 # Radford, Metz and Chintala (arXiv 1511.06434), in batches of 64; the learning rate's way to zero and the averaged
 # generator are ours. docs/log.md has what they gain.
@@ -21,13 +21,14 @@ class GanSettings(Settings):
 
     family: ClassVar[str] = "gan"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        AUTO: {},
         "dcgan": DCGAN,
         "r3gan": {},
         "classic": {**DCGAN, "epochs": 50, "batch_size": 128, "schedule": "constant", "ema": 0.0},
     }
 
-    preset: Literal["r3gan", "dcgan", "classic"] = Field(
-        "dcgan", description="The recipe that stands where no flag does."
+    preset: Literal["auto", "r3gan", "dcgan", "classic"] = Field(
+        "auto", description="The recipe that stands where no flag does; 'auto' is dcgan, or r3gan for what only it can."
     )
     task: Literal["generate"] = Field("generate", description="What the network is asked to do.")
     conditional: bool = Field(False, description="Learn the classes as well, so that one can be asked for; r3gan only.")
@@ -50,3 +51,7 @@ class GanSettings(Settings):
         description="For r3gan with few pictures: what real and generated ones go through before they are judged; "
         "'none', 'all' or some of colour, translation, cutout, parted by commas.",
     )
+
+    def advice(self, facts: Facts) -> Advice:
+        """What needs r3gan gets it."""
+        return ("r3gan" if self.conditional or self.diffaugment != "none" else "dcgan"), {}

@@ -1,12 +1,11 @@
 """Settings of the recurrent network."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
-from ...settings import Settings
+from ...settings import AUTO, Advice, Facts, Settings, enough_epochs
 
 POOLINGS = ("mean", "max", "last", "attention")
 
@@ -22,6 +21,7 @@ STEADY: Mapping[str, Any] = {
     "ema": 0.99,
 }
 PRESETS: Mapping[str, Mapping[str, Any]] = {
+    AUTO: {},
     "classic": {},
     "series": {
         **STEADY,
@@ -82,8 +82,8 @@ class RnnSettings(Settings):
     family: ClassVar[str] = "rnn"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
-    preset: Literal["classic", "series", "sound", "text", "forecast"] = Field(
-        "classic", description="The recipe that stands where no flag does."
+    preset: Literal["auto", "classic", "series", "sound", "text", "forecast"] = Field(
+        "auto", description="The recipe that stands where no flag does; 'auto' goes by the data's kind and size."
     )
     task: Literal["classify", "forecast"] = Field(
         "classify", description="'forecast' tells the steps that follow a series."
@@ -121,6 +121,16 @@ class RnnSettings(Settings):
         """As for every family; without a preset, the task to forecast brings its own."""
         return super().resolve(preset or ("forecast" if values.get("task") == "forecast" else None), **values)
 
+    def advice(self, facts: Facts) -> Advice:
+        """A small set of series gets as many epochs as `STEPS` need, a large one `FEWEST_EPOCHS`."""
+        if self.task == "forecast":
+            return "forecast", {}
+        preset = facts.kind if facts.kind in self.presets else "classic"
+        if preset != "series":
+            return preset, {}
+        batch_size = PRESETS["series"]["batch_size"]
+        return preset, {"epochs": enough_epochs(facts.examples, batch_size, STEPS, FEWEST_EPOCHS)}
+
     @property
     def windows(self) -> Mapping[str, int | None]:
         """How a course of time is cut into windows to forecast from; nothing for another task."""
@@ -148,15 +158,3 @@ class RnnSettings(Settings):
             self.step_dropout,
         )
         return self.cell != "none" and plain == (1, False, "none", "last", False, 0.0, 0.0)
-
-
-def advised(kind: str, examples: int) -> tuple[str, dict[str, Any]]:
-    """The preset that is known to be best for data of a kind, and what to change in it for so many training examples.
-
-    kind: a schema's. A small set of series gets as many epochs as `STEPS` need, a large one `FEWEST_EPOCHS`.
-    """
-    preset = {"series": "series", "sound": "sound", "text": "text"}.get(kind, "classic")
-    if preset != "series":
-        return preset, {}
-    batches = math.ceil(examples / PRESETS["series"]["batch_size"])
-    return preset, {"epochs": max(math.ceil(STEPS / batches), FEWEST_EPOCHS)}
