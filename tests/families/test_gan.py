@@ -63,7 +63,8 @@ def test_the_losses_are_the_articles_game() -> None:
     batch = batch_of(8, 1, 16, 16)
     for network in networks.values():
         network.eval()  # so that real and generated pictures do not share a norm's moments
-    judged = objective.discriminator(networks, batch, torch.Generator().manual_seed(5))
+    game = objective.Game()
+    judged = game.discriminator(networks, batch, torch.Generator().manual_seed(5))
     fake = networks["generator"](objective.latents(8, 100, torch.Generator().manual_seed(5)))
     real_scores = torch.sigmoid(networks["discriminator"](batch.x * 2 - 1)).tolist()
     fake_scores = torch.sigmoid(networks["discriminator"](fake)).tolist()
@@ -71,8 +72,26 @@ def test_the_losses_are_the_articles_game() -> None:
     assert judged.total.item() == pytest.approx(expected, rel=1e-5)
     assert judged.logged["real_score"].item() == pytest.approx(sum(real_scores) / 8)
     assert judged.logged["fake_score"].item() == pytest.approx(sum(fake_scores) / 8)
-    fooled = objective.generator(networks, batch, torch.Generator().manual_seed(5))
+    fooled = game.generator(networks, batch, torch.Generator().manual_seed(6))  # of the same pictures: nothing is drawn
     assert fooled.total.item() == pytest.approx(sum(-math.log(d) for d in fake_scores) / 8, rel=1e-5)
+
+
+def test_the_generator_answers_for_its_own_batch_alone() -> None:
+    """Pictures that were made for another batch, or have served already, are not taken for it."""
+    _, networks = made()
+    batch, other = batch_of(8, 1, 16, 16), batch_of(3, 1, 16, 16)
+    for network in networks.values():
+        network.eval()
+
+    def alone() -> float:
+        return objective.Game().generator(networks, batch, torch.Generator().manual_seed(7)).total.item()
+
+    game = objective.Game()
+    game.discriminator(networks, other, torch.Generator().manual_seed(5))
+    assert game.generator(networks, batch, torch.Generator().manual_seed(7)).total.item() == alone()
+    game.discriminator(networks, batch, torch.Generator().manual_seed(5))
+    game.generator(networks, batch, torch.Generator().manual_seed(7))
+    assert game.generator(networks, batch, torch.Generator().manual_seed(7)).total.item() == alone()
 
 
 @pytest.mark.parametrize("preset", ["dcgan", "classic"])

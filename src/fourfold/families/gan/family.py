@@ -39,11 +39,11 @@ class Gan:
         # No loss tells how good the pictures are; the older recipes keep the last epoch, as they always did.
         self.monitor: Monitor | None = Monitor("distance", "lower") if self.residual else None
         # The two losses, the discriminator's first.
-        self.losses: tuple[Callable[..., Losses], Callable[..., Losses]] = objective.discriminator, objective.generator
+        game: objective.Game | Relativistic = objective.Game()
         if self.residual:
             kinds = diffaugment.asked(settings.diffaugment)
             game = Relativistic(settings.latent_size, len(self.classes), settings.gamma, kinds)
-            self.losses = game.discriminator, game.generator
+        self.losses: tuple[Callable[..., Losses], Callable[..., Losses]] = game.discriminator, game.generator
 
     def _require_pictures(self) -> None:
         if self.schema.kind != "image":
