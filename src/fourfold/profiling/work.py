@@ -1,7 +1,6 @@
 """What a step has to do, counted: floating-point operations, bytes that its operators touch, memory that it holds."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..data.dataset import Batch
 from ..engine.loop import Trainer
 from ..engine.memory import held
-from ..families.rnn import loops
+from ..families.native import plain
 from .meter import Meter, observed, take_step
 
 
@@ -33,12 +32,12 @@ class Work:
 def work(trainer: Trainer, batch: Batch) -> Work:
     """Count one step on a batch.
 
-    A counter of operators is blind to the recurrences' loops in C, so these run on torch's
-    operators meanwhile: the same products, one by one.
+    A counter of operators is blind to kernels in C, so torch's operators do their work meanwhile. Where a kernel
+    multiplies less than these do (a convolution 16 times in place of 36), a step may seem to do more than there is.
     """
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: _product})
     traffic = Traffic()
-    with _plain_recurrences(), counter, traffic:
+    with plain(), counter, traffic:
         flops = _by_part(trainer, batch, counter.get_total_flops)
         touched = _by_part(trainer, batch, lambda: traffic.bytes)
     return Work(flops, touched)
@@ -54,16 +53,6 @@ def _by_part(trainer: Trainer, batch: Batch, read: Callable[[], int]) -> dict[st
 def _product(_: Any, a: tuple[int, int], b: tuple[int, int], **__: Any) -> int:
     """Of c += a b, from the shapes; torch's own formulas know only the form that returns a new c."""
     return 2 * a[0] * a[1] * b[1]
-
-
-@contextmanager
-def _plain_recurrences() -> Iterator[None]:
-    most = loops.MOST_UNITS
-    loops.MOST_UNITS = 0
-    try:
-        yield
-    finally:
-        loops.MOST_UNITS = most
 
 
 class Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]

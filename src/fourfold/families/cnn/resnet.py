@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
 from ..blocks import dropout
+from ..native.norm import Activation, normalised
+from ..native.winograd import convolved
 from .settings import LARGEST_MAP
 from .spectra import as_picture
 
@@ -61,7 +62,7 @@ class ResNet(nn.Module):
         self.share = share
         widths = [sizes.width << stage for stage in range(sizes.stages)]
         kernel = 2 * sizes.stride + 1  # no pixel is passed over
-        self.stem = _convolution(shape[0], widths[0], kernel, sizes.stride)
+        self.stem = Layer(shape[0], widths[0], kernel, sizes.stride)
         self.blocks = nn.Sequential()
         inputs = widths[0]
         for stage, outputs in enumerate(widths):
@@ -81,7 +82,7 @@ class ResNet(nn.Module):
             if lengths is None:
                 lengths = torch.full((len(x),), x.shape[1], device=x.device)
             x = as_picture(x, lengths, self.height)
-        maps = self.blocks(relu(self.stem(x)))
+        maps = self.blocks(self.stem(x, "relu"))
         logits: Tensor = self.head(dropout(maps.mean(dim=(2, 3)), self.share, random))
         return logits
 
@@ -91,21 +92,41 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.first = _convolution(inputs, outputs, 3, stride)
-        self.second = _convolution(outputs, outputs, 3, 1)
+        self.first = Layer(inputs, outputs, 3, stride)
+        self.second = Layer(outputs, outputs, 3, 1)
         same = inputs == outputs and stride == 1
-        self.shortcut = nn.Identity() if same else _convolution(inputs, outputs, 1, stride)
+        self.shortcut = nn.Identity() if same else Layer(inputs, outputs, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (n, outputs, h / stride, w / stride) of maps (n, inputs, h, w)."""
-        return relu(self.shortcut(x) + self.second(relu(self.first(x))))
+        maps: Tensor = self.second(self.first(x, "relu"), "relu", self.shortcut(x))
+        return maps
 
 
-def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
-    """A convolution, padded so that only its stride shrinks the map, and its normalisation over the batch."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs)
-    )
+class Layer(nn.Sequential):
+    """A convolution, its normalisation over the batch, and what follows that."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
+        super().__init__(Convolution(inputs, outputs, kernel, stride), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor, activation: Activation = None, shortcut: Tensor | None = None) -> Tensor:
+        """activation(norm(convolution(x)) + shortcut): maps (n, outputs, h / stride, w / stride)."""
+        convolution, norm = self
+        assert isinstance(norm, nn.BatchNorm2d)
+        return normalised(convolution(x), norm, activation, shortcut)
+
+
+class Convolution(nn.Conv2d):
+    """Padded so that only its stride shrinks the map; without a bias."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
+        super().__init__(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Maps (n, outputs, h / stride, w / stride) of maps (n, inputs, h, w)."""
+        if self.kernel_size == (3, 3) and self.stride == (1, 1):
+            return convolved(input, self.weight)
+        return super().forward(input)
 
 
 def he_(network: nn.Module, random: torch.Generator) -> None:

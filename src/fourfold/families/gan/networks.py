@@ -6,9 +6,10 @@ a discriminator maps those to logits (n,).
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, relu
+from torch.nn.functional import leaky_relu
 
 from ..blocks import dropout, glorot_
+from ..native.norm import Activation, normalised
 
 SLOPE = 0.2  # of every leaky relu, in both presets
 
@@ -83,7 +84,7 @@ class DcganGenerator(nn.Module):
         """Pictures (n, channels, size, size)."""
         x = self.first(latents[:, :, None, None])
         for norm, doubling, size in zip(self.norms, self.doublings, self.sizes[1:], strict=True):
-            x = doubling(relu(norm(x)))[:, :, :size, :size]
+            x = doubling(_normalised(x, norm, "relu"))[:, :, :size, :size]
         return torch.tanh(x)
 
 
@@ -108,7 +109,7 @@ class DcganDiscriminator(nn.Module):
         """Logits (n,). Nothing is drawn: `random` is there for the discriminators that drop."""
         x = leaky_relu(self.convolutions[0](x), SLOPE)
         for convolution, norm in zip(list(self.convolutions)[1:], self.norms, strict=True):
-            x = leaky_relu(norm(convolution(x)), SLOPE)
+            x = _normalised(convolution(x), norm, SLOPE)
         logits: Tensor = self.head(x.flatten(1))
         return logits.squeeze(1)
 
@@ -134,3 +135,8 @@ def dcgan_(network: nn.Module, random: torch.Generator) -> None:
             nn.init.normal_(layer.weight, 0.0, 0.02, generator=random)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def _normalised(x: Tensor, norm: nn.Module, activation: Activation) -> Tensor:
+    assert isinstance(norm, nn.BatchNorm2d)  # a list of modules does not tell
+    return normalised(x, norm, activation)

@@ -16,6 +16,8 @@ import logging
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -28,6 +30,8 @@ from ...storage import new_folder
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
 HEADERS = Path(__file__).parent
 PATIENCE = 60  # seconds for the compiler on a busy machine
+
+_plain = False
 
 
 def wanted() -> bool:
@@ -58,13 +62,25 @@ def parallel() -> int | None:
     return ctypes.cast(entry, ctypes.c_void_p).value if entry else None
 
 
+@contextmanager
+def plain() -> Iterator[None]:
+    """Torch's operators in place of every kernel meanwhile, for whoever counts them."""
+    global _plain
+    before, _plain = _plain, True
+    try:
+        yield
+    finally:
+        _plain = before
+
+
 def suits(tensor: Tensor) -> bool:
-    """Whether kernels in C may have a tensor: 32 bits on a CPU, and no operators that are being recorded.
+    """Whether kernels in C may have a tensor: 32 bits on a CPU, and no operators that are being counted or recorded.
 
     A tensor of another class stands for an operator's result in a graph that is being made.
     """
     return (
-        type(tensor) in (Tensor, torch.nn.Parameter)
+        not _plain
+        and type(tensor) in (Tensor, torch.nn.Parameter)
         and tensor.dtype is torch.float32
         and tensor.device.type == "cpu"
         and not (torch.compiler.is_compiling() or torch._C._get_tracing_state())
