@@ -166,7 +166,7 @@ def prepare() -> None:
     for module in ("torch._dynamo", *(f"fourfold.families.{name}.family" for name in FAMILIES)):
         importlib.import_module(module)
     for family in FAMILIES:
-        train.parse_train([family, "data", *COMMON, *LONG])
+        train.parse_family(train.Train, "train", [family, "data", *COMMON, *LONG])
     setattr(fourfold.api, "draw", lambda *_: None)  # noqa: B010  the plot, too, and it changes nothing
     torch.set_num_threads(1)  # a process that has run a parallel kernel must not fork
     gc.freeze()  # a collection in a child would copy every page that it looks at

@@ -1,5 +1,6 @@
-"""What a model answers, as tables: classes, codes, reconstructions, forecasts, verdicts with their reasons."""
+"""What a model answers, as tables: classes, codes, reconstructions, forecasts, verdicts with their reasons; texts."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,27 @@ from .data import Inputs, are_arrays, windows
 from .data.dataset import Batch, Examples
 from .data.feed import feed, in_order
 from .data.schema import Schema
+from .data.sources.texts import passages
+from .data.vocabulary import Vocabulary
 from .engine.evaluate import BATCH_SIZE, asking
-from .families.contract import Classifier, Coder, Detector, Forecaster, Sampler, Steered, Viewer
+from .errors import DataError, UsageError
+from .families.contract import (
+    Classifier,
+    Coder,
+    Detector,
+    Family,
+    Forecaster,
+    Regressor,
+    Sampler,
+    Steered,
+    Tagger,
+    Viewer,
+    Writer,
+)
 from .metrics.forecasting import QUANTILES
 from .metrics.reconstruction import error_per_example
+from .metrics.tagging import HALF
+from .runtime import generator
 from .settings import Reading
 
 Array = np.ndarray[Any, Any]
@@ -29,8 +47,10 @@ ABLE = {
     Forecaster: "rnn (--task forecast)",
     Sampler: "gan and autoencoder (--preset vae)",
     Steered: "gan",
-    Viewer: "cnn",
+    Viewer: "cnn (--task classify)",
+    Writer: "rnn (--task write)",
 }
+TELLS = (Regressor, Tagger)  # what tells numbers of an example: its own, or probabilities of tags
 
 
 @dataclass(frozen=True)
@@ -127,6 +147,60 @@ def foretell(
     return Forecasts(examples.names, history, said.numpy(), times)
 
 
+def able(family: Family, ability: type[Any], verb: str) -> Any:
+    """The family, if it has an ability. Raises: UsageError, telling which families have it."""
+    if not isinstance(family, ability):
+        raise UsageError(f"a model of family {family.settings.family} cannot {verb}; {ABLE[ability]} can")
+    return family
+
+
+def as_judged(family: Family, schema: Schema, examples: Examples) -> Examples:
+    """What was read as the examples that a family is judged by. Raises: DataError if there are none, or no labels."""
+    if isinstance(family, Forecaster):
+        return windows.every_window(examples, family.context, family.horizon)
+    if isinstance(family, Writer):
+        return passages(examples, Vocabulary(schema.vocabulary or ""), schema.reading.longest)
+    if isinstance(family, Classifier | Regressor | Tagger) and examples.y is None:
+        raise DataError(f"{examples.names[0]}: no labels to judge by")
+    return examples
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How texts are written: `count` of them, each of `length` pieces after the prompt or up to its end.
+
+    temperature: below 1 keeps to likely pieces. top_k: of the likeliest so many alone, 1 is without chance; 0 of all.
+    seed: the same texts for the same. Raises: UsageError for a value out of its range.
+    """
+
+    count: int
+    length: int
+    temperature: float
+    top_k: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.length < 1:
+            raise UsageError(f"{self.count} texts of {self.length} pieces: at least 1 text of 1 piece can be written")
+        if not 0 < self.temperature < math.inf:
+            raise UsageError(f"temperature = {self.temperature:g}: it is above 0; top_k = 1 has the likeliest always")
+        if self.top_k < 0:
+            raise UsageError(f"top_k = {self.top_k}: it is 1 or more, or 0 for all pieces")
+
+
+def compose(family: Family, networks: Mapping[str, nn.Module], prompt: str, sampling: Sampling) -> list[str]:
+    """Texts that go on from `prompt`; text number i hangs on the seed and i, not on how many there are.
+
+    Raises: UsageError if the family writes nothing, or does not know a character of the prompt.
+    """
+    writer: Writer = able(family, Writer, "write")
+    device = next(networks["writer"].parameters()).device
+    every = [generator(sampling.seed, "write", i) for i in range(sampling.count)]
+    chance = torch.stack([torch.rand(sampling.length, generator=random, dtype=torch.float64) for random in every])
+    with asking(networks):
+        return writer.write(networks, prompt, chance.to(device), sampling.temperature, sampling.top_k)
+
+
 def examine(family: Detector, networks: Mapping[str, nn.Module], schema: Schema, examples: Examples) -> Verdicts:
     """What the detector says of examples, read by the model's schema."""
     scores, shares = [], []
@@ -173,6 +247,25 @@ def class_table(schema: Schema, examples: Examples, probabilities: Array) -> pl.
             **{f"p({name})": probabilities[:, i] for i, name in enumerate(schema.classes)},
         }
     )
+
+
+def tell(family: Regressor | Tagger, networks: Mapping[str, nn.Module], schema: Schema, examples: Examples) -> Tensor:
+    """Numbers (n, targets) in the data's own units, or probabilities (n, tags), on the CPU."""
+    ask = family.estimate if isinstance(family, Regressor) else family.tag
+    device = next(next(iter(networks.values())).parameters()).device
+    with asking(networks):
+        return torch.cat([ask(networks, batch).cpu() for batch in in_order(feed(examples, schema, device), BATCH_SIZE)])
+
+
+def told_table(schema: Schema, examples: Examples, told: Array) -> pl.DataFrame:
+    """A row an input: a column for each number; of tags those that are likely, and the probability of each."""
+    names = list(examples.names)
+    if schema.targets is not None:
+        return pl.DataFrame({"input": names, **{name: told[:, i] for i, name in enumerate(schema.targets)}})
+    assert schema.tags is not None
+    likely = [[schema.tags[i] for i in np.flatnonzero(row >= HALF)] for row in told]
+    shares = {f"p({name})": told[:, i] for i, name in enumerate(schema.tags)}
+    return pl.DataFrame({"input": names, "tags": ["|".join(tags) for tags in likely], **shares})
 
 
 def code_table(examples: Examples, codes: Array) -> pl.DataFrame:

@@ -222,7 +222,7 @@ def _open(source: str | Path | Arrays, settings: Settings, watchers: Sequence[Wa
             watcher.reading(what, done, total)
 
     content = data.content_of(source, settings, reading)
-    settings = settings.suited(content.facts)
+    settings = settings.suited(content.facts(settings.share))
     dataset = data.prepare(content, source, settings)
     require_classes(dataset)
     if settings.allow != "duplicates":
@@ -246,7 +246,7 @@ def _begin(settings: Settings, schema: Schema, networks: Networks) -> None:
         return
     place = Path(settings.init_from).expanduser()
     description, weights = modelfile.read(place / "model" if (place / "model").is_dir() else place)
-    copied = warm_start(networks, weights, same_classes=description.example.classes == schema.classes)
+    copied = warm_start(networks, weights, same_classes=description.example.names == schema.names)
     if settings.freeze:
         freeze(networks, copied)
 

@@ -7,17 +7,23 @@ from .modelfile import Description
 
 WORDS = {
     "classify": "tells apart",
+    "regress": "tells numbers of",
+    "tag": "tells tags of",
     "detect": "tells what is not normal among",
     "forecast": "tells what follows the histories in",
     "reconstruct": "makes short codes of",
     "generate": "makes new pictures like",
+    "write": "goes on with",
 }
 USES = {
     "classify": "fourfold predict . INPUT…",
+    "regress": "fourfold predict . INPUT…",
+    "tag": "fourfold predict . INPUT…",
     "detect": "fourfold detect . INPUT…",
     "forecast": "fourfold predict .\nfourfold predict . HISTORY",
     "reconstruct": "fourfold encode . DATA\nfourfold reconstruct . INPUT…",
     "generate": "fourfold generate . -n 64 --out pictures.png",
+    "write": 'fourfold generate . --prompt "…" --temperature 0.8',
 }
 
 
@@ -58,7 +64,8 @@ def card(description: Description, parameters: int) -> str:
 
 def describe(schema: Schema) -> str:
     """Examples in words, such as "28×28 grey pictures, 10 classes"."""
-    classes = f", {len(schema.classes)} classes" if schema.classes else ""
+    noun = schema.aim.removesuffix("s") if schema.names and len(schema.names) == 1 else schema.aim
+    classes = f", {len(schema.names)} {noun}" if schema.names else ""
     if schema.kind == "image":
         channels, height, width = schema.shape
         return f"{height}×{width} {'colour' if channels == 3 else 'grey'} pictures{classes}"

@@ -17,7 +17,7 @@ from .data import Arrays, Inputs, are_arrays
 from .data.dataset import Batch, Dataset, Examples, Request
 from .data.feed import feed, in_order
 from .data.schema import Schema
-from .data.windows import ends, every_window, histories
+from .data.windows import ends, histories
 from .engine.evaluate import BATCH_SIZE, asking, evaluate, generate
 from .engine.placement import place
 from .errors import DataError, ModelError, UsageError
@@ -86,7 +86,8 @@ class Model:
         Returns: for arrays, probabilities (n, classes) in the order of `schema.classes`;
         for files, a table with the input, the likeliest class, its probability, and the
         probability of each class. A detector gives scores (n,), or a table with verdicts, scores
-        and where they come from; a forecaster as `forecast` tells. Raises: UsageError if this is none of them.
+        and where they come from; a forecaster as `forecast` tells; a regressor numbers (n, targets) in their own units,
+        a tagger probabilities (n, tags), or tables of these. Raises: UsageError if this is none of them.
         """
         if isinstance(self.family, Forecaster):
             forecasts = self.forecast(inputs)
@@ -95,6 +96,9 @@ class Model:
         if isinstance(self.family, Detector):
             verdicts = self.verdicts(examples)
             return verdicts.scores if are_arrays(inputs) else verdicts.frame(self.schema)
+        if isinstance(self.family, answering.TELLS):
+            told = answering.tell(self.family, self.asked(views), self.schema, examples).numpy()
+            return told if are_arrays(inputs) else answering.told_table(self.schema, examples, told)
         probabilities = self.probabilities(examples, views).numpy()
         return probabilities if are_arrays(inputs) else answering.class_table(self.schema, examples, probabilities)
 
@@ -146,11 +150,7 @@ class Model:
         split, examples = "test", splits.get("test")
         if examples is None:
             split, examples = "all", datalayer.join(list(splits.values()))
-        if isinstance(self.family, Forecaster):
-            return split, every_window(examples, self.family.context, self.family.horizon)
-        if isinstance(self.family, Classifier) and examples.y is None:
-            raise DataError(f"{examples.names[0]}: no labels to judge by")
-        return split, examples
+        return split, answering.as_judged(self.family, self.schema, examples)
 
     def own_data(self) -> Dataset:
         """The data that it was trained on, split as then. Raises: UsageError or DataError if they are not at hand."""
@@ -184,6 +184,13 @@ class Model:
             latents = family.steer(latents, label, truncation)
         pictures = generate(family, self.networks, latents.flatten(0, -2))
         return pictures.reshape(*latents.shape[:-1], *pictures.shape[1:]).numpy()
+
+    def write(
+        self, prompt: str = "", count: int = 1, length: int = 400, temperature: float = 1, top_k: int = 0, seed: int = 0
+    ) -> list[str]:
+        """Texts that begin with `prompt`; see `answers.Sampling`. Raises: UsageError, also if this is no writer."""
+        sampling = answering.Sampling(count, length, temperature, top_k, seed)
+        return answering.compose(self.family, self.networks, prompt, sampling)
 
     def encode(self, inputs: Inputs) -> Array | pl.DataFrame:
         """Codes: for arrays (n, latent), for files a table with a column a number.
@@ -252,9 +259,7 @@ class Model:
         return Path(folder)
 
     def _able(self, ability: type[Any], verb: str) -> Any:
-        if not isinstance(self.family, ability):
-            raise UsageError(f"a model of family {self.settings.family} cannot {verb}; {answering.ABLE[ability]} can")
-        return self.family
+        return answering.able(self.family, ability, verb)
 
     def _ask(self, examples: Examples, question: Callable[[Batch], Tensor]) -> Tensor:
         resident = feed(examples, self.schema, self.runtime.device)

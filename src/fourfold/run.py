@@ -120,7 +120,7 @@ class Run:
             known = Schema.model_validate_json(path.read_bytes())
         except (OSError, ValueError) as error:
             raise ResumeError(f"{path}: cannot be read ({error}); put back the file of the run") from error
-        for name in ("kind", "shape", "classes", "columns", "levels", "vocabulary"):
+        for name in ("kind", "shape", "classes", "tags", "targets", "columns", "levels", "vocabulary"):
             if getattr(known, name) != getattr(schema, name):
                 raise ResumeError(f"{path}: the data have another {name} than the run began with; train anew")
 

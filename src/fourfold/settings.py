@@ -44,7 +44,9 @@ class Reading(BaseModel):
         "auto", description="What the data are; 'auto' decides by their files, columns, shape and type."
     )
     target: str | None = Field(
-        None, description="Column (or name in --pattern) that holds the class; found by itself where it is plain."
+        None,
+        description="Column (or name in --pattern) that holds the class, found by itself where it is plain; under "
+        "--task regress or tag that of numbers or tags (red|round), or several of numbers, or of 0 and 1: a,b.",
     )
     path: str | None = Field(None, description="Column of a table that names picture or sound files.")
     text: str | None = Field(None, description="Column of a table that holds the texts.")
@@ -67,7 +69,9 @@ class Reading(BaseModel):
     )
     vocabulary: Literal["bpe", "characters"] = Field("bpe", description="What a text is cut into.")
     vocabulary_size: int = Field(8000, ge=300, le=200_000, description="Pieces in a vocabulary, at most.")
-    longest: int = Field(512, ge=1, description="Pieces of a text that are read; the rest is cut off.")
+    longest: int = Field(
+        512, ge=1, description="Pieces of a text that are read, the rest is cut off; to write, pieces of a passage."
+    )
     rate: int | None = Field(
         None, ge=1000, le=192_000, description="Samples a second that sounds are brought to; the commonest of train."
     )
@@ -88,6 +92,9 @@ class DataSettings(Reading):
         0.1, ge=0, lt=1, description="Share of train held out for validation, where the data bring no such split."
     )
     test: float = Field(0.2, ge=0, lt=1, description="Share held out for the test, where the data bring no such split.")
+    share: float = Field(
+        1.0, gt=0, le=1, description="Share of train that is used, class by class: what less data would have given."
+    )
     fold: str | None = Field(
         None, pattern=r"^\d+/\d+$", description="Test on one of several folds, such as 3/10, in place of a share."
     )
@@ -112,6 +119,21 @@ class DataSettings(Reading):
         if test_on and not all(test_on.partition("=")[::2]):
             raise ValueError("the test on all examples with index 0 or 1 is written index=0,1")
         return test_on
+
+    @property
+    def windows(self) -> Mapping[str, Any]:
+        """How a course of time is cut into windows to forecast from; nothing unless that is the task."""
+        return {}
+
+    @property
+    def normal_classes(self) -> tuple[str, ...]:
+        """The classes that alone train, where what is normal is learnt; none if all do."""
+        return ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether texts are cut into passages to write from, of `longest` pieces each."""
+        return False
 
     @property
     def reading(self) -> Reading:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from fourfold.cli import COMMANDS, main
+from fourfold.cli import COMMANDS, OF_A_FAMILY, main
 from fourfold.data.dataset import Request
 from fourfold.data.samples import SAMPLES, sample_path
 from fourfold.data.sources.arrays import read
@@ -83,7 +83,9 @@ def test_help_names_every_command(run: Any) -> None:
     assert run("--version").out.startswith("fourfold ")
 
 
-@pytest.mark.parametrize("command", [*(name for name in COMMANDS if name != "train"), "train cnn", "train gan"])
+@pytest.mark.parametrize(
+    "command", [*(name for name in COMMANDS if name not in OF_A_FAMILY), "train cnn", "train gan", "learn-curve rnn"]
+)
 def test_every_command_explains_every_option(run: Any, command: str) -> None:
     spoken = run(*command.split(), "--help")
     assert spoken.code == 0

@@ -50,6 +50,25 @@ def test_every_class_is_held_out_in_its_share(counts: list[int], share: float, s
 
 
 @settings(deadline=None)
+@given(st.lists(st.integers(4, 60), min_size=2, max_size=4), st.integers(0, 1000))
+def test_a_share_of_train_is_part_of_a_larger_one_and_leaves_the_judges_alone(counts: list[int], seed: int) -> None:
+    content = Content("table", {"train": labelled(counts)})
+    before: set[str] = set()
+    whole, held = split(content, settings_with(seed=seed))
+    for share in (1 / 16, 1 / 4, 1 / 2, 1.0):
+        parts, cut = split(content, settings_with(seed=seed, share=share))
+        assert cut == held
+        assert all(parts[name].names == whole[name].names for name in ("validation", "test") if name in whole)
+        train = parts["train"]
+        assert before <= set(train.names) <= set(whole["train"].names)
+        before = set(train.names)
+        assert train.y is not None
+        assert whole["train"].y is not None
+        kept, there = (torch.bincount(y, minlength=len(counts)) for y in (train.y, whole["train"].y))
+        assert all(abs(k - max(share * n, 1)) <= 1 for k, n in zip(kept.tolist(), there.tolist(), strict=True))
+
+
+@settings(deadline=None)
 @given(st.integers(20, 200), st.floats(0, 0.5), st.floats(0, 0.5), st.integers(0, 1000))
 def test_splits_share_no_example_and_lose_none(size: int, validation: float, test: float, seed: int) -> None:
     whole = labelled([size, size // 2])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from fourfold.families.cnn import resnet
 from fourfold.families.cnn.resnet import ResNet, Sizes, sizes
+from fourfold.families.cnn.settings import LARGEST_MAP
 
 RESNET_18 = Sizes(stride=1, stages=4, width=64, blocks=2)
 
@@ -75,8 +75,8 @@ def test_sizes_suit_the_picture(channels: int, height: int, width: int) -> None:
     rows, columns = -(-height // found.stride), -(-width // found.stride)
     last = min(rows, columns) / 2 ** (found.stages - 1)
     assert 1 <= found.stages <= 4
-    assert found.stride == 1 or height * width > resnet.LARGEST_MAP * (found.stride // 2) ** 2
-    assert height * width <= resnet.LARGEST_MAP * found.stride**2
+    assert found.stride == 1 or height * width > LARGEST_MAP * (found.stride // 2) ** 2
+    assert height * width <= LARGEST_MAP * found.stride**2
     assert last > 2 or found.stages == 1
     assert last <= 5 or found.stages == 4
     assert sizes((channels, height, width), 7, 3) == Sizes(stride=found.stride, stages=found.stages, width=7, blocks=3)

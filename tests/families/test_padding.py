@@ -16,7 +16,7 @@ from fourfold.engine.evaluate import evaluate
 from fourfold.families import FAMILIES, create
 from fourfold.families.contract import Classifier
 from fourfold.runtime import generator
-from fourfold.settings import Reading
+from fourfold.settings import AUTO, Reading
 
 CPU = torch.device("cpu")
 LONGEST = 24
@@ -24,7 +24,7 @@ WORK = [
     (family, preset, kind)
     for family, kinds in {"rnn": ("series", "sound", "text"), "cnn": ("sound",)}.items()
     for preset in FAMILIES[family].presets
-    if preset != "forecast"  # its windows are of one length
+    if preset not in (AUTO, "forecast", "write")  # windows are of one length, and a writer tells no classes
     for kind in kinds
 ]
 

@@ -7,7 +7,7 @@ import io
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
@@ -22,13 +22,14 @@ from .evaluate import Evaluate
 from .generate import Generate
 from .inspect import Inspect
 from .latent_sweep import LatentSweep
+from .learn_curve import LearnCurve
 from .parse import parse
 from .predict import Predict
 from .profile import Profile
 from .reconstruct import Reconstruct
 from .resume import Resume
 from .samples import Samples
-from .train import Train, parse_train
+from .train import Train, parse_family
 
 COMMANDS: dict[str, type[Command]] = {
     "train": Train,
@@ -42,10 +43,12 @@ COMMANDS: dict[str, type[Command]] = {
     "compress": Compress,
     "decompress": Decompress,
     "latent-sweep": LatentSweep,
+    "learn-curve": LearnCurve,
     "inspect": Inspect,
     "profile": Profile,
     "samples": Samples,
 }
+OF_A_FAMILY = ("train", "learn-curve")  # commands whose first word is a family, whose settings they take
 
 
 def entry() -> NoReturn:
@@ -95,13 +98,12 @@ def _run(arguments: Sequence[str], console: Console) -> None:
         print(f"fourfold {__version__}")
         return
     name, rest = arguments[0], arguments[1:]
-    if name == "train" and rest[:1] in (["-h"], ["--help"]):
-        print(train_overview())
+    if name in OF_A_FAMILY and rest[:1] in (["-h"], ["--help"]):
+        print(family_overview(name))
         return
     if name not in COMMANDS:
         raise UsageError(f"no command {name!r}; {nearest(name, COMMANDS)}")
-    command: Callable[[Console], None] = parse_train(rest) if name == "train" else parse(COMMANDS[name], name, rest)
-    command(console)
+    (parse_family if name in OF_A_FAMILY else parse)(COMMANDS[name], name, rest)(console)
 
 
 def overview() -> str:
@@ -121,14 +123,14 @@ def overview() -> str:
     )
 
 
-def train_overview() -> str:
+def family_overview(name: str) -> str:
     """What `fourfold train --help` prints: the families, each with its presets."""
     lines = [
         f"  {name:12} {_summary(settings)} Presets: {', '.join(settings.presets)}."
         for name, settings in FAMILIES.items()
     ]
     return "\n".join(
-        ["usage: fourfold train FAMILY DATA …        fourfold train FAMILY --help tells its settings", "", *lines]
+        [f"usage: fourfold {name} FAMILY DATA …        fourfold {name} FAMILY --help tells its settings", "", *lines]
     )
 
 

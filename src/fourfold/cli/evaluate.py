@@ -54,6 +54,10 @@ class Evaluate:
         if "classes" in figures:
             rows = [(name, *each.values()) for name, each in figures["classes"].items()]
             console.table(("class", "precision", "recall", "F1", "count"), rows)
+        for several, noun in (("tags", "tag"), ("targets", "number")):
+            if several in figures:
+                columns = [noun, *next(iter(figures[several].values()))]
+                console.table(columns, [(name, *each.values()) for name, each in figures[several].items()])
         if "balance" in figures:
             shares = [(name, *each.values()) for name, each in figures["balance"].items()]
             console.table(("class", "share of the generated", "of the real"), shares)

@@ -1,4 +1,4 @@
-"""`fourfold predict`: the classes of new inputs, or what follows them."""
+"""`fourfold predict`: the classes, tags or numbers of new inputs, or what follows them."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Predict:
-    """Name the classes of inputs, with probabilities; or tell what follows them (rnn --task forecast)."""
+    """Name the classes or tags of inputs, with probabilities, or tell their numbers, or what follows them."""
 
     model: ModelPlace
     inputs: InputPlaces = ()
@@ -28,7 +28,7 @@ class Predict:
     output: Output = field(default_factory=Output)
 
     def __call__(self, console: Console) -> None:
-        """Print the likeliest class of each input, or what follows it or, without any, the model's own data."""
+        """Print what is likeliest of each input, or what follows it or, without any, the model's own data."""
         path = require_suffix(self.out, TABLES) if self.out else None
         import polars as pl
 
@@ -43,8 +43,7 @@ class Predict:
             write_frame(flat(table) if path.suffix.lower() == ".csv" else table, path)
             console.say(f"{path}: {len(table)} rows")
         if not path or console.json:
-            classes = ("input", "verdict", "score") if "verdict" in table.columns else ("input", "class", "probability")
-            console.frame(table, table.columns if ahead else classes)
+            console.frame(table, _shown(table.columns))
 
     def _forecast(self, model: "Model", console: Console) -> "pl.DataFrame":
         """The steps ahead, drawn into the run's plots if the model has a run."""
@@ -56,3 +55,11 @@ class Predict:
             draw(forecasts, model.schema, path)
             console.say(f"{path}: written")
         return forecasts.frame(model.schema)
+
+
+def _shown(columns: list[str]) -> list[str]:
+    """The columns of a table of answers that people see: without all but the best probabilities."""
+    for several in (["input", "verdict", "score"], ["input", "class", "probability"], ["input", "tags"]):
+        if set(several) <= set(columns):
+            return several
+    return columns

@@ -70,7 +70,7 @@ class Profile:
         settings = settings_of(self.subject).resolve(self.preset, **self._changes())
         with Progress(console.quiet) as progress:
             content = data.content_of(self.data, settings, progress.reading)
-        settings = settings.suited(content.facts)
+        settings = settings.suited(content.facts(settings.share))
         return settings, data.prepare(content, self.data, settings)
 
     def _model(self, console: Console) -> "tuple[Settings, Dataset]":
@@ -93,7 +93,7 @@ class Profile:
             console.say(f"{error}; measured on random examples of the model's schema")
             source = "random examples"
             train = invented(model.schema, max(INVENTED, settings.batch_size), generator(0, "profile"))
-        if model.schema.classes is not None and train.y is None:
+        if model.schema.names is not None and train.y is None:
             raise DataError(f"{source}: no labels to train by; leave DATA out to measure on the model's own data")
         return settings, Dataset(model.schema, train, None, None, source, fingerprint="", held_out={})
 

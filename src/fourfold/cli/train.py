@@ -70,14 +70,14 @@ def figures(metrics: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in metrics.items() if type(value) is float)
 
 
-def parse_train(arguments: Sequence[str]) -> Command:
-    """The training that `fourfold train FAMILY …` spells.
+def parse_family(command: type[Any], name: str, arguments: Sequence[str]) -> Command:
+    """What `fourfold NAME FAMILY DATA …` spells, a command with data and a family's settings.
 
     Preset and file of settings are looked up first, so that --help shows what would be used.
     """
     if not arguments:
         raise UsageError(
-            f"train FAMILY DATA: a family is {', '.join(FAMILIES)}; fourfold train FAMILY --help tells its settings"
+            f"{name} FAMILY DATA: a family is {', '.join(FAMILIES)}; fourfold {name} FAMILY --help tells its settings"
         )
     family, rest = arguments[0], arguments[1:]
     kind = settings_of(family)
@@ -91,14 +91,10 @@ def parse_train(arguments: Sequence[str]) -> Command:
     if known.task is not None:
         values["task"] = known.task  # a task may bring a preset of its own
     settings = kind.resolve(preset, **{name: value for name, value in values.items() if name != "preset"})
-    command = parse(
-        Train[kind],  # type: ignore[valid-type]
-        f"train {family}",
-        rest,
-        default=Train(data=tyro.MISSING, settings=settings),
-    )
-    assert isinstance(command, Train)
-    return replace(command, settings=only(command.settings, {*values, *typed(rest)}))
+    default = command(data=tyro.MISSING, settings=settings)
+    spelt: Any = parse(command[kind], f"{name} {family}", rest, default=default)
+    made: Command = replace(spelt, settings=only(spelt.settings, {*values, *typed(rest)}))
+    return made
 
 
 def typed(arguments: Sequence[str]) -> set[str]:

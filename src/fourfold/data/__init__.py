@@ -16,6 +16,7 @@ from ..runtime import one_thread
 from ..settings import DataSettings
 from .content import identified
 from .dataset import Content, Dataset, Examples, Request
+from .finding import Finding
 from .fitting import fingerprint, fit
 from .formats import frames
 from .formats.places import Place, place
@@ -24,6 +25,7 @@ from .samples import SAMPLES, sample_path
 from .schema import Kind, Schema, as_floats
 from .sources import arrays, hub, images, series, sounds, tabled_series, tables, texts
 from .split import fields, normal_alone, split
+from .targets import aim_of, gathered
 from .vocabulary import Vocabulary, encode_parts
 from .windows import split_by_time, windowed
 
@@ -53,7 +55,9 @@ def open(data: str | Path | Arrays, settings: DataSettings, progress: Progress =
 def content_of(data: str | Path | Arrays, settings: DataSettings, progress: Progress = untold) -> Content:
     """What `data` hold before they are split. Raises: DataError."""
     with one_thread():  # of torch's, whose small steps here would wait for each other; decoding has threads of its own
-        content = read(data, Request(settings.reading, fields(settings), progress=progress))
+        request = Request(settings.reading, fields(settings), progress=progress, aim=aim_of(settings))
+        content = to_write(data, request) if settings.writes else read(data, request)
+        content = replace(content, aim=request.aim)
     for name in fields(settings):
         if name not in content.splits["train"].fields:
             raise DataError(f"{source_name(data)}: no column {name!r} to split by; tables and --pattern have such")
@@ -68,12 +72,16 @@ def prepare(content: Content, data: str | Path | Arrays, settings: DataSettings)
 
 def _prepare(content: Content, data: str | Path | Arrays, settings: DataSettings) -> Dataset:
     known = {name: identified(part) for name, part in content.splits.items()}
-    windows = getattr(settings, "windows", {})
+    windows = settings.windows
     parts, held_out = (split_by_time if windows else split)(replace(content, splits=known), settings)
-    if normal := getattr(settings, "normal_classes", ()):  # before anything is fitted on train
+    if normal := settings.normal_classes:  # before anything is fitted on train
         parts, held_out = normal_alone(parts, held_out, content.classes, normal)
     mark = fingerprint(parts)  # of what was read: a fitted vocabulary may differ from one version to another
-    schema, parts, told = fit(content, parts, settings.reading)
+    told: tuple[Finding, ...] = ()
+    if settings.writes:
+        schema, parts = texts.fit_passages(content, parts, settings.reading)
+    else:
+        schema, parts, told = fit(content, parts, settings.reading)
     if windows:  # fitted on steps, each of which counts once
         schema, parts = windowed(schema, parts, **windows)
     if settings.size and schema.shape[1:] != (settings.size, settings.size):
@@ -92,6 +100,12 @@ def _prepare(content: Content, data: str | Path | Arrays, settings: DataSettings
     )
 
 
+def to_write(data: str | Path | Arrays, request: Request) -> Content:
+    """The texts that `data` hold, without their classes; a .txt file may be all there is. Raises: DataError."""
+    alone = isinstance(data, str | Path) and not hub.matches(data) and locate(data).suffix.lower() in texts.SUFFIXES
+    return texts.unlabelled(texts.read_all(place(locate(cast(str, data))), request) if alone else read(data, request))
+
+
 def read(data: str | Path | Arrays, request: Request) -> Content:
     """What `data` hold, by whichever source knows such files, before anything is fitted."""
     if isinstance(data, np.ndarray):
@@ -101,7 +115,7 @@ def read(data: str | Path | Arrays, request: Request) -> Content:
             raise DataError(f"{len(data)} arrays: either x alone or (x, y) is expected")
         return arrays.from_arrays(data[0], data[1], "array", request)
     if hub.matches(data):
-        loaded = hub.load_all(str(data), request)
+        loaded = gathered(hub.load_all(str(data), request), request)
         content: Content = FRAMES[frames.kind_of(loaded["train"], request)].from_frames(loaded, request)
     else:
         content = _read(place(locate(data)), request)
@@ -116,7 +130,7 @@ def _read(path: Place, request: Request) -> Content:
     source = next((source for source in SOURCES if source.matches(path, request)), None)
     if source is images and request.kind == "auto" and sounds.matches(path, request):
         raise DataError(f"{path}: holds pictures and sounds; tell which of them to read with --kind image or sound")
-    loaded = {} if source is tabled_series else frames.load_all(path)  # there each table is an example
+    loaded = {} if source is tabled_series else gathered(frames.load_all(path), request)  # there a table is an example
     kind = frames.kind_of(loaded["train"], request) if loaded else None
     if kind and (source is None or kind in ("image", "sound")):  # a list of files goes before the files
         return cast(Content, FRAMES[kind].from_frames(loaded, request))

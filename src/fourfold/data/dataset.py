@@ -1,5 +1,6 @@
 """Examples under a schema, with their splits, and how batches are taken from them."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
@@ -11,7 +12,7 @@ from ..settings import Facts, Reading
 from .finding import Finding
 from .mapped import Mapped, Numbered
 from .progress import Progress, untold
-from .schema import Kind, Schema
+from .schema import Aim, Kind, Schema
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,11 @@ class Examples:
     x: pictures (n, channels, height, width), uint8 or float32 in [0, 1]; series
     (n, time, channels) float32, zero past their lengths; tables (n, columns) float32.
     lengths: int64 (n,), None unless the series differ in length. y: int64 (n,), indices
-    into the classes, None without labels. names: where each example came from, for
-    messages and tables. fields: columns that splits go by (a speaker, a patient), by name.
-    texts: what a text says; its x, int32 (n, 0), is nothing until a vocabulary is fitted.
-    digests: uint8 (n, 16), where the content was known before it was asked for.
+    into the classes; or float32, (n, tags) of 0 and 1, (n, targets) in their own units;
+    None without labels. names: where each example came from, for messages and tables.
+    fields: columns that splits go by (a speaker, a patient), by name. texts: what a text
+    says; its x, int32 (n, 0), is nothing until a vocabulary is fitted. digests: uint8
+    (n, 16), where the content was known before it was asked for.
     """
 
     x: Tensor | Mapped
@@ -68,7 +70,8 @@ class Content:
     splits: "train" always; "validation" and "test" where the data bring them. levels: the
     categories of a table's columns that are not numbers; x holds their places there.
     decided: settings of `Reading` that were found by looking at the data (the target, the
-    column of texts, the rate of sounds); they go into the schema. remarks: what the source
+    column of texts, the rate of sounds); they go into the schema. aim: what y tells; the
+    names of tags or of numbers stand in `classes`. remarks: what the source
     has to tell, files that it left out among it; an audit shows them. ordered: one series
     that is a course of time, which a split cuts by time.
     """
@@ -81,12 +84,12 @@ class Content:
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     remarks: tuple[Finding, ...] = ()
     ordered: bool = False
+    aim: Aim = "classes"
 
-    @property
-    def facts(self) -> Facts:
-        """What the choice of a preset goes by."""
+    def facts(self, share: float = 1.0) -> Facts:
+        """What the choice of a preset goes by, if a share of the examples is used."""
         train = self.splits["train"]
-        return Facts(kind=self.kind, examples=len(train), shape=tuple(train.x.shape[1:]))
+        return Facts(kind=self.kind, examples=math.ceil(share * len(train)), shape=tuple(train.x.shape[1:]))
 
 
 @dataclass(frozen=True)
@@ -96,17 +99,20 @@ class Request:
     fields: columns (or names in a pattern) that splits go by. Under a schema the source
     brings what it reads into the schema's shape where that loses nothing (grey to colour,
     columns by name), refuses the rest, and takes labels where they are and nothing where
-    they are not. progress: told what is going on, how much is done and of how much.
+    they are not. aim: what labels tell. progress: told what is going on, how much is done
+    and of how much.
     """
 
     reading: Reading = field(default_factory=Reading)
     fields: tuple[str, ...] = ()
     schema: Schema | None = None
     progress: Progress = untold
+    aim: Aim = "classes"
 
     def __post_init__(self) -> None:
         if self.schema is not None:
             object.__setattr__(self, "reading", self.schema.reading)
+            object.__setattr__(self, "aim", self.schema.aim)
 
     @property
     def kind(self) -> Kind | Literal["auto"]:
@@ -140,8 +146,8 @@ class Batch:
     """What a loss sees: prepared examples on the device.
 
     x: float32, shaped as in `Examples`, or a text's int32 (n, time). lengths: int64 (n,) or
-    None. y: int64 (n,) or None; probabilities, float32 (n, classes), once examples are
-    mixed. index: int64 (n,), the examples' places in their split.
+    None. y: as in `Examples`, or None; of classes probabilities, float32 (n, classes), once
+    examples are mixed. index: int64 (n,), the examples' places in their split.
     """
 
     x: Tensor

@@ -12,6 +12,7 @@ from .content import blocks, digests, known, sample
 from .dataset import Content, Examples
 from .finding import Finding
 from .schema import Schema
+from .targets import fit_answers
 from .vocabulary import Vocabulary, encode_parts, fit_vocabulary
 
 Parts = dict[str, Examples]
@@ -36,10 +37,9 @@ def fit(content: Content, parts: Parts, reading: Reading) -> tuple[Schema, Parts
             figures = _fit_series(parts["train"])
     schema = Schema(
         kind=content.kind,
-        classes=content.classes,
-        counts=_counts(parts["train"], content.classes),
         columns=content.columns,
         reading=reading.model_copy(update={"kind": content.kind, **content.decided}),
+        **fit_answers(content.aim, content.classes, parts["train"].y),
         **figures,
     )
     return schema, parts, remarks
@@ -72,13 +72,6 @@ def _fit_texts(parts: Parts, reading: Reading) -> tuple[dict[str, Any], Parts, t
     encoded, cut = encode_parts(parts, Vocabulary(vocabulary), reading.longest)
     figures = {"shape": (), "vocabulary": vocabulary, "lengths": _lengths(encoded["train"])}
     return figures, encoded, (cut,) if cut else ()
-
-
-def _counts(train: Examples, classes: tuple[str, ...] | None) -> tuple[int, ...] | None:
-    """How many examples there are of each class; None without labels."""
-    if classes is None or train.y is None:
-        return None
-    return tuple(torch.bincount(train.y, minlength=len(classes)).tolist())
 
 
 def _fit_series(train: Examples) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ..settings import Reading
 from .columns import collapse, expand
 
 Kind = Literal["image", "series", "table", "text", "sound"]
+Aim = Literal["classes", "tags", "numbers"]  # what is told of an example: one class, several tags, or numbers
 THINGS: dict[Kind, str] = {
     "image": "pictures",
     "series": "series",
@@ -24,12 +25,13 @@ THINGS: dict[Kind, str] = {
 
 
 class Schema(BaseModel):
-    """One example's kind, shape and classes, and the preprocessing fitted on train.
+    """One example's kind, shape and what is told of it, and the preprocessing fitted on train.
 
     `shape` is (channels, height, width) for pictures, (channels,) for series, (bands,) for
     sounds, () for texts and (columns,) for tables, a category counting as many as it has
     levels; a length is no part of it. Pictures are scaled to [0, 1]; series, sounds and
-    tables are standardised by `mean` and `std`, a figure a channel.
+    tables are standardised by `mean` and `std`, a figure a channel. Of classes, tags and
+    targets there is one or none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +40,11 @@ class Schema(BaseModel):
     shape: tuple[int, ...]
     lengths: tuple[int, int] | None = None  # the shortest and the longest in train: steps, frames or pieces
     classes: tuple[str, ...] | None = None
-    counts: tuple[int, ...] | None = None  # of each class in train
+    tags: tuple[str, ...] | None = None  # of which an example may have several
+    counts: tuple[int, ...] | None = None  # of each class, or tag, in train
+    targets: tuple[str, ...] | None = None  # the names of the numbers that are told
+    target_mean: tuple[float, ...] | None = None
+    target_std: tuple[float, ...] | None = None
     columns: tuple[str, ...] | None = None  # a table's, in order, without the target
     levels: dict[str, tuple[str, ...]] = {}  # of a table's columns that are categories
     fill: tuple[float, ...] | None = None  # what stands for a missing value, a figure a column
@@ -46,6 +52,16 @@ class Schema(BaseModel):
     std: tuple[float, ...] | None = None
     vocabulary: str | None = None  # a text's, as JSON of the tokenizers library
     reading: Reading = Reading()  # with what was decided by looking at train: the target, the rate of sounds
+
+    @property
+    def aim(self) -> Aim:
+        """What is told of an example."""
+        return "numbers" if self.targets else "tags" if self.tags else "classes"
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of the classes, tags or numbers; None without labels."""
+        return self.targets or self.tags or self.classes
 
     def prepare(self, x: Tensor) -> Tensor:
         """Examples as the networks take them.
@@ -72,6 +88,16 @@ class Schema(BaseModel):
         x = x * std + mean
         return x if self.columns is None else collapse(x, self.columns, self.levels)
 
+    def standardise(self, y: Tensor) -> Tensor:
+        """Numbers (n, targets) as deviations from train's mean, in units of train's deviation: what is learnt."""
+        mean, std = self._target_moments(y)
+        return (y - mean) / std
+
+    def in_units(self, z: Tensor) -> Tensor:
+        """The inverse of `standardise`: numbers in the data's own units."""
+        mean, std = self._target_moments(z)
+        return z * std + mean
+
     def _moments(self, like: Tensor) -> tuple[Tensor, Tensor]:
         assert self.mean is not None
         assert self.std is not None
@@ -79,6 +105,13 @@ class Schema(BaseModel):
             torch.tensor(self.mean, dtype=torch.float32, device=like.device),
             torch.tensor(self.std, dtype=torch.float32, device=like.device),
         )
+
+    def _target_moments(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        assert self.target_mean is not None
+        assert self.target_std is not None
+        both = torch.tensor((self.target_mean, self.target_std), dtype=like.dtype)
+        mean, std = both.to(like.device, non_blocking=True)  # a training step does not wait for it
+        return mean, std
 
 
 def as_floats(x: Tensor) -> Tensor:

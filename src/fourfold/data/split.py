@@ -50,6 +50,8 @@ def split(content: Content, settings: DataSettings) -> tuple[dict[str, Examples]
     one that is to be cut.
     """
     if content.ordered:
+        if settings.share < 1:
+            raise UsageError("--share takes some examples of each class, and this is one course of time; leave it out")
         return _by_time(content, settings)
     parts = dict(content.splits)
     whole = parts["train"]
@@ -59,7 +61,8 @@ def split(content: Content, settings: DataSettings) -> tuple[dict[str, Examples]
             raise DataError(f"{option}: the data bring a test split of their own; leave one of the two away")
     rest = _without(torch.arange(len(whole)), [place for chosen in cut.values() for place in chosen], len(whole))
     for name, share in _shares(settings):
-        if name in parts or name in cut:
+        wanted = share > 0 or (settings.fold is not None and name == "test")
+        if name in parts or name in cut or not wanted:
             continue
         left = whole.select(rest) if cut else whole
         if settings.group is None and isinstance(left.x, Mapped) and left.digests is None:
@@ -76,7 +79,16 @@ def split(content: Content, settings: DataSettings) -> tuple[dict[str, Examples]
     for name, part in parts.items():
         if not len(part):
             raise DataError(f"the {name} split is empty; give more data or a smaller --validation or --test")
+    if settings.share < 1:
+        parts["train"] = thinned(parts["train"], settings)
     return {name: parts[name] for name in ORDER if name in parts}, cut
+
+
+def thinned(train: Examples, settings: DataSettings) -> Examples:
+    """The share of train that is asked for, of each class one group at least; a smaller share is part of a larger."""
+    queues = groups(train, settings.group, settings.seed, "share")
+    chosen = {*hold_out(queues, settings.share), *(place for queue in queues.values() for place in queue[0].places)}
+    return train.select(torch.tensor(sorted(chosen)))
 
 
 def normal_alone(
@@ -107,15 +119,36 @@ def normal_alone(
 
 
 def _by_time(content: Content, settings: DataSettings) -> tuple[dict[str, Examples], dict[str, list[int]]]:
-    """The splits of one course of time, and the steps of each that was cut: the past trains, the future judges."""
+    """The splits of one course of time, and the steps of each that was cut: the past trains, the future judges.
+
+    Those of a text are told by their names, not by numbers.
+    """
     if settings.fold or fields(settings):
-        raise DataError("--fold, --group, --split, --test-on: one series is cut by time; leave them out")
+        raise DataError("--fold, --group, --split, --test-on: one series or text is cut by time; leave them out")
     shares = [0.0 if name in content.splits else share for name, share in _shares(settings)]
+    if content.kind == "text":
+        every = {**content.splits, **cut_text(content.splits["train"], shares[1], shares[0])}
+        return {name: every[name] for name in ORDER if name in every}, {}
     cut = cut_by_time(content.splits["train"], shares[1], shares[0])
     steps = periods(content.splits["train"].x.shape[1], shares[1], shares[0])
     every = {**content.splits, **cut}
     return {name: every[name] for name in ORDER if name in every}, {
         name: list(steps[name]) for name in cut if name != "train"
+    }
+
+
+def cut_text(examples: Examples, validation_share: float, test_share: float) -> dict[str, Examples]:
+    """The splits of one long text, each a text: its beginning trains, what follows chooses, its end judges."""
+    assert examples.texts is not None
+    [name], [text] = examples.names, examples.texts
+    return {
+        split: replace(
+            examples,
+            names=[f"{name}, characters {period.start + 1:,} to {period.stop:,}"],
+            texts=[text[period.start : period.stop]],
+            digests=None,
+        )
+        for split, period in periods(len(text), validation_share, test_share).items()
     }
 
 
@@ -153,12 +186,12 @@ def groups(examples: Examples, by: str | None, seed: int, name: str) -> dict[int
     """The groups of each class, in the order in which their turn comes for a split.
 
     Examples without a group form one with those that are equal to them. A group belongs
-    to the class that most of its examples have (without labels, all to one).
+    to the class that most of its examples have (without classes, all to one).
     """
     members: dict[bytes, list[int]] = {}
     for place, key in enumerate(_keys(examples, by)):
         members.setdefault(key, []).append(place)
-    labels = [0] * len(examples) if examples.y is None else examples.y.tolist()
+    labels = _classes(examples).tolist()
     salt = repr((seed, name)).encode()
     queues: dict[int, list[Group]] = {}
     for key, places in members.items():
@@ -205,7 +238,7 @@ def by_place(examples: Examples, settings: DataSettings, name: str, share: float
     order matters, and equal examples may come apart.
     """
     turn = torch.randperm(len(examples), generator=generator(settings.seed, "split", name))
-    y = torch.zeros(len(examples), dtype=torch.int64) if examples.y is None else examples.y
+    y = _classes(examples)
     by_class = turn[y[turn].argsort(stable=True)]
     chosen = []
     for queue in torch.split(by_class, torch.bincount(y).tolist()):
@@ -216,6 +249,12 @@ def by_place(examples: Examples, settings: DataSettings, name: str, share: float
             chosen.append(queue[: min(round(share * len(queue)), len(queue) - 1)])
     places: list[int] = torch.cat(chosen).sort().values.tolist()
     return places
+
+
+def _classes(examples: Examples) -> torch.Tensor:
+    """The class of each example, int64 (n,); one for all where no class is told, but numbers, tags or nothing."""
+    y = examples.y
+    return torch.zeros(len(examples), dtype=torch.int64) if y is None or y.is_floating_point() else y
 
 
 def _keys(examples: Examples, by: str | None) -> Sequence[bytes]:

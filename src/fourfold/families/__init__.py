@@ -38,9 +38,9 @@ def create(schema: "Schema", settings: Settings) -> "Family":
     """
     match settings:
         case CnnSettings():
-            from .cnn.family import Cnn
+            from .cnn import family as cnn
 
-            return Cnn(schema, settings)
+            return cnn.create(schema, settings)
         case RnnSettings():
             from .rnn import family as rnn
 

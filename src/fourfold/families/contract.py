@@ -102,6 +102,24 @@ class Classifier(Protocol):
 
 
 @runtime_checkable
+class Regressor(Protocol):
+    """A family that tells numbers."""
+
+    def estimate(self, networks: Networks, batch: Batch) -> Tensor:
+        """Numbers (n, targets) in the data's own units."""
+        ...
+
+
+@runtime_checkable
+class Tagger(Protocol):
+    """A family that tells tags, of which an example may have several."""
+
+    def tag(self, networks: Networks, batch: Batch) -> Tensor:
+        """Probabilities (n, tags), each tag's for itself."""
+        ...
+
+
+@runtime_checkable
 class Viewer(Protocol):
     """A classifier that can look at an example more than once (test-time augmentation)."""
 
@@ -170,6 +188,24 @@ class Forecaster(Protocol):
 
     def forecast(self, networks: Networks, batch: Batch) -> Tensor:
         """Quantiles (n, horizon, quantiles, channels) in the data's units; only a window's history is looked at."""
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """A family that goes on with texts; its examples are passages of some."""
+
+    def write(self, networks: Networks, prompt: str, chance: Tensor, temperature: float, top_k: int) -> list[str]:
+        """Texts that begin with `prompt`, a row of `chance` each: a number in [0, 1) for every piece that is chosen.
+
+        A text ends with its row, or where the network ends it. temperature: above 0, of the softmax; towards 0 the
+        likeliest piece is always chosen. top_k: how many pieces, the likeliest, there is a choice of; 0: all.
+        Raises: UsageError if the network does not know a character of the prompt.
+        """
+        ...
+
+    def rivals(self, train: Iterable[Batch], batches: Iterable[Batch]) -> dict[str, Metrics]:
+        """What plain models of train come to on batches: figures as `evaluate` gives them, by the model's name."""
         ...
 
 

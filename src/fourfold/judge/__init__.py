@@ -13,15 +13,16 @@ import torch
 from ..answers import foretell
 from ..data import Arrays
 from ..data.dataset import Dataset, Examples
-from ..data.feed import feed
+from ..data.feed import feed, in_order
 from ..data.windows import courses, season_of
-from ..engine.evaluate import evaluate
+from ..engine.evaluate import BATCH_SIZE, evaluate
 from ..errors import DataError, UsageError
-from ..families.contract import Classifier, Coder, Detector, Forecaster, Sampler
+from ..families.contract import Classifier, Coder, Detector, Forecaster, Metrics, Regressor, Sampler, Tagger, Writer
 from ..metrics.forecasting import beside_rivals, naive_scale
 from ..model import Model
 from .classes import Classified, judge_classes
 from .codes import Restored, judge_codes
+from .numbers import Estimated, judge_numbers, judge_tags
 from .samples import Sampled, judge_samples
 
 
@@ -32,7 +33,7 @@ class Plain:
     figures: dict[str, Any]
 
 
-Judgement = Classified | Restored | Sampled | Plain
+Judgement = Classified | Estimated | Restored | Sampled | Plain
 
 
 def judge(
@@ -45,16 +46,23 @@ def judge(
     `Model.evaluate`) among them. Raises: as `Model.evaluate`.
     """
     split, examples = model.judged_on(data)
-    if features is not None and isinstance(model.family, Classifier | Coder | Detector | Forecaster):
+    told = Classifier | Coder | Detector | Forecaster | Regressor | Tagger
+    if features is not None and isinstance(model.family, told):
         raise UsageError("--features: only what generates is judged by features; leave it out")
     dataset, missing = _own_data(model)
     own = evaluate(model.family, model.networks, feed(examples, model.schema, model.runtime.device))
     if isinstance(model.family, Classifier):
         judgement: Judgement = judge_classes(model, examples, dataset)
+    elif isinstance(model.family, Regressor):
+        judgement = judge_numbers(model, examples, dataset)
+    elif isinstance(model.family, Tagger):
+        judgement = Plain(judge_tags(model, examples, dataset))
     elif isinstance(model.family, Coder):
         judgement = judge_codes(model, examples, dataset)
     elif isinstance(model.family, Forecaster):
         judgement = Plain(judge_forecasts(model, model.family, examples, dataset))
+    elif isinstance(model.family, Writer):
+        judgement = Plain(judge_texts(model, model.family, examples, dataset, own))
     elif isinstance(model.family, Detector) or not isinstance(model.family, Sampler):
         judgement, missing = Plain({"remarks": []}), ""
     else:
@@ -75,6 +83,26 @@ def judge_forecasts(model: Model, family: Forecaster, windows: Examples, dataset
     scale = naive_scale(train, season) if train else None
     said = foretell(family, model.networks, model.schema, windows).quantiles
     return beside_rivals(torch.from_numpy(said), windows.loaded, season, scale)
+
+
+def judge_texts(
+    model: Model, family: Writer, passages: Examples, dataset: Dataset | None, own: Metrics
+) -> dict[str, Any]:
+    """What counting models of train come to on the same passages, as NAME_bits_per_character, and who loses to them.
+
+    dataset: what the model was trained on. own: the network's figures. Returns: "rivals" by name, and "remarks".
+    """
+    if dataset is None:
+        return {"remarks": []}
+    device, key = model.runtime.device, "bits_per_character"
+    batches = (in_order(feed(part, model.schema, device), BATCH_SIZE) for part in (dataset.train, passages))
+    found = family.rivals(*batches)
+    told = [
+        f"it loses to the {name} model of train: {each[key]:.4f} bits a character against {own[key]:.4f}; train longer"
+        for name, each in found.items()
+        if each[key] <= own[key]
+    ]
+    return {**{f"{name}_{key}": each[key] for name, each in found.items()}, "rivals": found, "remarks": told}
 
 
 def _own_data(model: Model) -> tuple[Dataset | None, str]:

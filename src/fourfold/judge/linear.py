@@ -1,14 +1,24 @@
-"""The plain classifier that a network has to beat: multinomial logistic regression on what it was given."""
+"""The plain model that a network has to beat: a linear one, on what the network was given.
 
+Of classes multinomial logistic regression, of tags a logistic one each, of numbers ridge regression.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, cross_entropy, pad
+from torch.nn.functional import (
+    adaptive_avg_pool2d,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    mse_loss,
+    pad,
+)
 
 from ..data.dataset import Batch, Dataset, Examples
 from ..data.feed import feed, in_order
-from ..data.schema import Schema
+from ..data.schema import Aim, Schema
 from ..data.vocabulary import Vocabulary
 from ..engine.evaluate import BATCH_SIZE
 from ..runtime import one_thread
@@ -21,11 +31,16 @@ FEWEST = 1000  # of those examples
 PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of the squared weights, the strongest first
 STEPS = 20  # for each penalty, from where the one before it ended
 HELD = 5  # without a validation split every fifth example of train chooses
+LOSSES: dict[Aim, Callable[[Tensor, Tensor], Tensor]] = {
+    "classes": cross_entropy,
+    "tags": binary_cross_entropy_with_logits,
+    "numbers": mse_loss,
+}
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A fitted classifier: log-probabilities log_softmax(described x · weights)."""
+    """A fitted model: described x · weights are logits, or standardised numbers."""
 
     kind: str  # what it sees, in words
     weights: Tensor
@@ -37,18 +52,26 @@ class Linear:
 
     def log_probabilities(self, examples: Examples, schema: Schema) -> Tensor:
         """Log-probabilities (n, classes), float64."""
+        return torch.log_softmax(self._outputs(examples, schema), dim=1)
+
+    def tell(self, examples: Examples, schema: Schema) -> Tensor:
+        """Probabilities (n, tags), or numbers (n, targets) in their own units, float64."""
+        outputs = self._outputs(examples, schema)
+        return outputs.sigmoid() if schema.aim == "tags" else schema.in_units(outputs)
+
+    def _outputs(self, examples: Examples, schema: Schema) -> Tensor:
         x = _standardised(describe(examples, schema, self.whole), self.centre, self.scale)
-        return torch.log_softmax((x @ self.weights).double(), dim=1)
+        return (x @ self.weights).double()
 
 
 def fit_linear(dataset: Dataset) -> Linear:
-    """Logistic regression on train, its penalty chosen on validation; the same for the same data.
+    """A linear model of train, its penalty chosen on validation; the same for the same data.
 
     L-BFGS on all examples at once (Liu and Nocedal, 1989), from the strongest penalty on,
     until a weaker one no longer helps.
     """
     schema, train = dataset.schema, dataset.train
-    assert schema.classes is not None
+    assert schema.names is not None
     whole = _whole(dataset)
     validation = dataset.validation
     if validation is None:
@@ -57,38 +80,43 @@ def fit_linear(dataset: Dataset) -> Linear:
         train = train.select(places[places % HELD != 0]) if len(train) >= HELD else train
     probe = describe(train.select(torch.arange(1)), schema, whole)
     width = schema.lengths[1] if probe.is_sparse and schema.lengths else probe.shape[1]
-    most = max(WORK // (width * len(schema.classes)), FEWEST)
+    most = max(WORK // (width * len(schema.names)), FEWEST)
     train = evenly(train, most)
     x = describe(train, schema, whole)
     centre, scale = _moments(x)
     x, held = _standardised(x, centre, scale), _standardised(describe(validation, schema, whole), centre, scale)
-    assert train.y is not None
-    assert validation.y is not None
     with one_thread():  # so that the weights do not depend on how many there are
-        weights, penalty = _path(x, train.y, held, validation.y, len(schema.classes))
+        weights, penalty = _path(x, _learnt(train, schema), held, _learnt(validation, schema), schema)
     return Linear(_words(schema, whole), weights, centre, scale, whole, penalty, len(train))
 
 
-def _path(x: Tensor, y: Tensor, held: Tensor, held_y: Tensor, classes: int) -> tuple[Tensor, float]:
+def _learnt(examples: Examples, schema: Schema) -> Tensor:
+    """What the linear model learns of examples: classes, tags as they are, numbers standardised."""
+    assert examples.y is not None
+    return schema.standardise(examples.y) if schema.aim == "numbers" else examples.y
+
+
+def _path(x: Tensor, y: Tensor, held: Tensor, held_y: Tensor, schema: Schema) -> tuple[Tensor, float]:
     """The weights and the penalty that do best on what is held out."""
-    best, kept, weights = float("inf"), (torch.zeros(x.shape[1], classes), PENALTIES[0]), None
+    miss, outputs = LOSSES[schema.aim], len(schema.names or ())
+    best, kept, weights = float("inf"), (torch.zeros(x.shape[1], outputs), PENALTIES[0]), None
     for penalty in PENALTIES:
-        weights = _fit(x, y, penalty, torch.zeros(x.shape[1], classes) if weights is None else weights)
-        loss = float(cross_entropy(held @ weights, held_y))
+        weights = _fit(x, y, miss, penalty, torch.zeros(x.shape[1], outputs) if weights is None else weights)
+        loss = float(miss(held @ weights, held_y))
         if loss >= best:
             break
         best, kept = loss, (weights, penalty)
     return kept
 
 
-def _fit(x: Tensor, y: Tensor, penalty: float, start: Tensor) -> Tensor:
-    """Weights (d, classes) that minimise the mean cross-entropy and the penalty; the last row, a bias, is free."""
+def _fit(x: Tensor, y: Tensor, miss: Callable[[Tensor, Tensor], Tensor], penalty: float, start: Tensor) -> Tensor:
+    """Weights (d, outputs) that minimise the mean loss and the penalty; the last row, a bias, is free."""
     weights = start.clone().requires_grad_()
     search = torch.optim.LBFGS([weights], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         search.zero_grad()
-        total = cross_entropy(x @ weights, y) + penalty / 2 * weights[:-1].square().sum()
+        total = miss(x @ weights, y) + penalty / 2 * weights[:-1].square().sum()
         total.backward()  # type: ignore[no-untyped-call]
         return total
 

@@ -9,7 +9,7 @@ from ..data.vocabulary import Vocabulary
 
 
 def invented(schema: Schema, count: int, random: torch.Generator) -> Examples:
-    """So many random examples of the kind, shape, lengths and classes that the schema tells.
+    """So many random examples of the kind, shape, lengths and answers that the schema tells.
 
     As a source would bring them: pictures as bytes, categories as places of their levels.
     """
@@ -21,6 +21,8 @@ def invented(schema: Schema, count: int, random: torch.Generator) -> Examples:
     y = None
     if schema.classes is not None:
         y = torch.randint(0, len(schema.classes), (count,), generator=random)
+    elif schema.names is not None:
+        y = torch.randint(0, 2, (count, len(schema.names)), generator=random).float()
     return Examples(_x(schema, count, random), [f"random {i}" for i in range(count)], y, lengths)
 
 

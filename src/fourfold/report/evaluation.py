@@ -14,6 +14,7 @@ from ..errors import StorageError
 from ..judge import Judgement
 from ..judge.classes import Classified
 from ..judge.codes import Restored
+from ..judge.numbers import Estimated
 from ..judge.samples import Sampled
 from ..storage import as_json, write_file
 
@@ -27,10 +28,14 @@ NAMED = 40  # classes, up to which its sides have their names
 MISTAKES, ACROSS = 24, 8
 COLUMNS = 10  # of rows of pictures
 LONGEST = 14  # characters of a class in a picture
+DRAWN = 6  # numbers, of which what was told is drawn
 
 NAMES = {"mse": "squared error", "psnr": "signal to noise, dB", "ssim": "structural similarity", "brier": "Brier score"}
+NAMES |= {"mae": "absolute error", "rmse": "root mean squared error", "macro_ap": "macro average precision"}
 NAMES |= {"macro_f1": "macro F1", "frechet": "Fréchet distance", "kernel": "kernel distance", "top_5": "in the first 5"}
+NAMES |= {"r2": "R²", "micro_f1": "micro F1"}
 RIVALS = {"linear": "linear", "majority": "majority", "principal": "principal components", "mean": "mean example"}
+RIVALS |= {"average": "mean of train"}
 
 Rows = list[tuple[object, ...]]
 
@@ -117,6 +122,8 @@ def draw(judgement: Judgement) -> dict[str, "Figure"]:
             drawn = {"confusion.png": _confusion(figures), "reliability.png": _reliability(figures["calibration"])}
             mistakes = _mistakes(judgement)
             return drawn | ({"mistakes.png": mistakes} if mistakes else {})
+        case Estimated():
+            return {"predicted.png": _predicted(judgement)}
         case Restored(rows=rows) if "reconstruction" in rows:
             return {"reconstructions.png": _rows(rows)}
         case Sampled(rows=rows) if rows:
@@ -178,6 +185,28 @@ def _reliability(calibration: Mapping[str, Any]) -> "Figure":
     above.legend(frameon=False, loc="upper left")
     below.set(yscale="log", xlabel="probability of the predicted class", ylabel="examples")
     for axes in (above, below):
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _predicted(judgement: Estimated) -> "Figure":
+    """What was told of each example over what is true; where both agree is the dotted line."""
+    names = list(judgement.figures["targets"])[:DRAWN]
+    across = min(len(names), 3)
+    high = -(-len(names) // across)
+    figure = _figure(4.2 * across, 4.0 * high)
+    every = figure.subplots(high, across, squeeze=False).ravel()
+    for axes in every[len(names) :]:
+        axes.set_axis_off()
+    for place, (name, axes) in enumerate(zip(names, every, strict=False)):
+        said, y = judgement.said[:, place].numpy(), judgement.y[:, place].numpy()
+        both = [min(said.min(), y.min()), max(said.max(), y.max())]
+        axes.plot(both, both, color=PALE, linestyle=":")
+        axes.scatter(y, said, 8, color=INK, alpha=min(1.0, max(0.1, 100 / len(y))), linewidth=0)
+        r2 = judgement.figures["targets"][name]["r2"]
+        axes.set_title(_label(name) + ("" if r2 is None else f", R² {r2:.3f}"), fontsize=9)
+        axes.set(xlabel="true", ylabel="told")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     return figure

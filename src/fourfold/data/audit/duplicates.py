@@ -132,8 +132,9 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def _conflicts(parts: Sequence[_Split], classes: Sequence[str]) -> Iterator[Finding]:
+    """Equal examples of different classes; numbers and tags of equal examples may well differ."""
     labelled = [(part, part.examples.y.numpy()) for part in parts if part.examples.y is not None]
-    if not labelled:
+    if not labelled or not classes:
         return
     both = np.unique(np.concatenate([part.ids * len(classes) + y for part, y in labelled]))
     contents, labels = np.unique(both // len(classes), return_counts=True)

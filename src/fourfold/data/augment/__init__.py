@@ -104,8 +104,8 @@ class Augmentation:
     def apply(self, batch: Batch, seed: int, step: int) -> Batch:
         """The batch as step `step` sees it; the one given stays as it is.
 
-        Mixup and cutmix turn y, if there is one, into probabilities, float32 (n, classes);
-        all else leaves it as it is. Nothing here waits for the device.
+        Mixup and cutmix turn y, if there is one, into probabilities, float32 (n, classes), and
+        mix numbers and tags as they are; all else leaves it as it is. Nothing here waits for the device.
         """
         if not self.names:
             return batch
@@ -119,9 +119,9 @@ class Augmentation:
         x = self._vary_pictures(batch.x, draw)
         if not self.names & {"mixup", "cutmix"}:
             return replace(batch, x=x)
-        labels = None
-        if batch.y is not None:
-            labels = (batch.y[:, None] == torch.arange(self.classes, device=x.device)).float()
+        labels = batch.y
+        if labels is not None and not labels.is_floating_point():
+            labels = (labels[:, None] == torch.arange(self.classes, device=x.device)).float()
         x, y = pictures.mix(x, labels, self._weight(draw, *x.shape[2:]))
         return replace(batch, x=x, y=y)
 

@@ -54,13 +54,15 @@ SPACES = 4  # likewise; names and addresses have fewer
 class Frame:
     """A file's cells by column, as text or as numbers; `rows` are their numbers in the file.
 
-    remarks: what is odd about the file and was put right.
+    remarks: what is odd about the file and was put right. answers: the column that tells tags
+    or numbers, checked already (see `targets.gathered`).
     """
 
     path: Place
     rows: Sequence[int]
     cells: Mapping[str, pl.Series]
     remarks: tuple[Finding, ...] = field(default=())
+    answers: str | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -113,8 +115,10 @@ class Frame:
     def labels(self, target: str) -> list[str]:
         """A column as classes: text, or at most MOST_CLASSES whole numbers, with every digit that they have.
 
-        Raises: DataError naming rows without a class, or if the numbers are a quantity.
+        One of answers stays as it is. Raises: DataError naming rows without a class, or if the numbers are a quantity.
         """
+        if target == self.answers:
+            return self.text(target).to_list()
         cells, numbers = self.text(target), self.numbers(target)
         unusable = self.missing(target) | ~numbers.is_finite().fill_null(True)
         if unusable.any():
@@ -131,7 +135,8 @@ class Frame:
                 return [names[cell] for cell in cells]
         raise DataError(
             f"{self.path}: the target {target!r} is a quantity ({different} different numbers); "
-            f"a class is text, or one of at most {MOST_CLASSES} whole numbers"
+            f"a class is text, or one of at most {MOST_CLASSES} whole numbers; to learn the numbers themselves use "
+            "--task regress (cnn, rnn)"
         )
 
     def refuse(

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import DataError, nearest
+from ...errors import DataError
 from ..dataset import Content, Examples, Request
 from ..finding import Finding
 from ..formats.files import Listing, keep_readable
 from ..formats.places import Place
 from ..mapped import Mapped
 from ..schema import Kind
+from ..targets import answers, known_names
 
 
 def check_kind(path: Place, kind: Kind, request: Request) -> None:
@@ -33,37 +34,6 @@ def check_kind(path: Place, kind: Kind, request: Request) -> None:
 def wanted(kind: Kind, request: Request) -> bool:
     """Whether files of this kind are what is asked for; a model is told what it is asked about instead."""
     return request.schema is not None or request.kind in ("auto", kind)
-
-
-def known_classes(labels: Sequence[str] | None, request: Request) -> tuple[str, ...] | None:
-    """The schema's classes, or else the distinct labels of train.
-
-    They go by value if all are whole numbers, else by the alphabet. None: no labels.
-    """
-    if request.schema is not None:
-        return request.schema.classes
-    if labels is None:
-        return None
-    classes = sorted(set(labels))
-    try:
-        return tuple(sorted(classes, key=int))
-    except ValueError:
-        return tuple(classes)
-
-
-def classify(labels: Sequence[str] | None, classes: Sequence[str] | None, names: Sequence[str]) -> Tensor | None:
-    """Labels as int64 (n,) indices into `classes`; None if there are no labels, or no classes.
-
-    Raises: DataError with the name of the first example whose class is unknown.
-    """
-    if labels is None or classes is None:
-        return None
-    place = {name: index for index, name in enumerate(classes)}
-    y = [place.get(label, -1) for label in labels]
-    if -1 in y:
-        row = y.index(-1)
-        raise DataError(f"{names[row]}: unknown class {labels[row]!r}; {nearest(labels[row], classes)}")
-    return torch.tensor(y, dtype=torch.int64)
 
 
 @dataclass(frozen=True)
@@ -89,7 +59,7 @@ def as_content(
     decided: Mapping[str, Any] | None = None,
 ) -> Content:
     """Files of each split and what was decoded of them as content, without those few that cannot be read."""
-    classes = known_classes(found["train"].labels, request)
+    classes = known_names(found["train"].labels, request)
     splits: dict[str, Examples] = {}
     remarks = list(told)
     start = 0
@@ -104,7 +74,7 @@ def as_content(
         splits[split] = Examples(
             x=x.select(rows) if isinstance(x, Mapped) else x[rows] if own else x[start:stop],
             names=names,
-            y=classify(kept.labels, classes, names),
+            y=answers(kept.labels, classes, names, request.aim),
             lengths=None if decoded.lengths is None else decoded.lengths[rows],
             fields=kept.fields,
             digests=decoded.digests[rows.numpy()],

@@ -17,14 +17,20 @@ from ..formats.array_files import Part, damage
 from ..formats.pictures import recolour
 from ..formats.places import Place
 from ..mapped import Mapped, Numbered
-from ..schema import Kind
-from . import classify, known_classes
+from ..schema import Aim, Kind
+from ..targets import Told, answers, known_names
 
 LOOKED_AT = 1000  # rows of an array that stays in its file
 ACCEPTED = {
     "image": "pictures as (n, height, width[, 1 or 3]) or (n, 1 or 3, height, width), uint8 or floats in [0, 1]",
     "series": "series as (n, time, channels), or (n, time) with kind 'series'",
     "table": "tables as (n, columns)",
+}
+TOLD: dict[Aim, str] = {
+    "classes": "one whole number, string or bool an example (of one-hot codes the argmax); for several classes at once "
+    "--task tag, for numbers --task regress",
+    "numbers": "numbers, (n,) or (n, targets)",
+    "tags": "0 and 1, (n, tags), or strings such as 'red|round'",
 }
 
 
@@ -48,7 +54,8 @@ def from_arrays(x: np.ndarray, y: np.ndarray | None, name: str, request: Request
     What x is, if neither the request's schema nor its kind says so: uint8 of 3 or 4
     dimensions and floats of 4 are pictures (channels last if both places fit), floats of
     3 are series, 2 dimensions are a table. y: whole numbers, strings or bools, (n,) or
-    (n, 1). x may share its memory with the result.
+    (n, 1); of numbers (n,) or (n, targets); of tags 0 and 1, (n, tags), or strings. x may
+    share its memory with the result.
     Raises: DataError naming the array and its first bad row.
     """
     return _content({"train": Part(x, name, y, f"{name} (labels)")}, request)
@@ -67,10 +74,13 @@ def _content(parts: Mapping[str, Part], request: Request) -> Content:
         if (shape := _shape(x, kind)) != expected:
             whose = "the model takes" if schema else f"{train.name} has"
             raise DataError(f"{parts[split].name}: {kind} data of shape {shape} an example, where {whose} {expected}")
-    labels = {split: _labels(part) for split, part in parts.items()}
-    classes = known_classes(labels["train"], request)
+    labels = {split: _labels(part, request.aim) for split, part in parts.items()}
+    classes = known_names(labels["train"], request)
     ragged = kind == "series" and len({x.shape[1] for x in xs.values()}) > 1
-    splits = {split: _examples(xs[split], labels[split], parts[split], classes, ragged) for split in parts}
+    splits: dict[str, Examples] = {}
+    for split, part in parts.items():
+        y = answers(labels[split], classes, Numbered(part.y_name, range(len(part.x))), request.aim)
+        splits[split] = _examples(xs[split], y, part, ragged)
     return Content(kind, splits, classes)
 
 
@@ -78,15 +88,9 @@ def _recoloured(x: Tensor | Mapped, channels: int) -> Tensor | Mapped:
     return x if isinstance(x, Mapped) else torch.from_numpy(recolour(x.numpy(), channels))
 
 
-def _examples(
-    x: Tensor | Mapped, labels: list[str] | None, part: Part, classes: tuple[str, ...] | None, ragged: bool
-) -> Examples:
-    return Examples(
-        x=x,
-        names=Numbered(part.name, range(len(x))),
-        y=classify(labels, classes, Numbered(part.y_name, range(len(x)))),
-        lengths=torch.full((len(x),), x.shape[1]) if ragged else None,
-    )
+def _examples(x: Tensor | Mapped, y: Tensor | None, part: Part, ragged: bool) -> Examples:
+    lengths = torch.full((len(x),), x.shape[1]) if ragged else None
+    return Examples(x, Numbered(part.name, range(len(x))), y, lengths)
 
 
 def _guess(part: Part) -> Kind | None:
@@ -173,23 +177,27 @@ def _finite(x: np.ndarray, part: Part) -> np.ndarray:
     return x
 
 
-def _labels(part: Part) -> list[str] | None:
-    """A label an example, as text."""
+def _labels(part: Part, aim: Aim) -> Told | None:
+    """A label an example, as text; of numbers and tags the array itself, (n, names)."""
     y = part.y
     if y is None:
         return None
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1 or y.dtype.kind not in "biufUS":
-        accepted = "one whole number, string or bool an example (of one-hot codes the argmax)"
-        raise DataError(f"{part.y_name}: labels of {y.dtype} and shape {y.shape}; accepted: {accepted}")
+    numbers = y.dtype.kind in "biuf" and y.ndim in (1, 2) and y.size > 0
+    words = y.dtype.kind in "biufUS" and y.ndim == 1
+    if not {"classes": words, "tags": numbers or words, "numbers": numbers}[aim]:
+        raise DataError(f"{part.y_name}: labels of {y.dtype} and shape {y.shape}; accepted: {TOLD[aim]}")
     if len(y) != len(part.x):
         raise DataError(f"{part.y_name}: {len(y):,} labels for the {len(part.x):,} examples of {part.name}")
+    if aim != "classes" and numbers:
+        return y.reshape(len(y), -1)
     if y.dtype.kind == "f":
         whole = np.isfinite(y) & (y == np.round(y)) & (abs(y) < 2**53)
         if not whole.all():
             row = whole.argmin()
-            raise DataError(f"{part.y_name}[{row}]: {y[row]} is no class; labels are whole numbers, strings or bools")
+            what = "labels are whole numbers, strings or bools; numbers themselves are learnt by --task regress"
+            raise DataError(f"{part.y_name}[{row}]: {y[row]} is no class; {what}")
         y = y.astype(np.int64)
     with damage(part.y_name):  # text of a damaged file may not be text
         return [str(label) for label in (np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y).tolist()]

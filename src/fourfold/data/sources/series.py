@@ -22,8 +22,10 @@ from ...errors import DataError
 from ..dataset import Content, Examples, Request
 from ..formats.places import Place, entries
 from ..formats.text_files import read_text
+from ..schema import Aim
+from ..targets import answers, known_names
 from ..timeline import fill, filled_finding, stack
-from . import check_kind, classify, known_classes
+from . import check_kind
 
 ORDER = ("train", "validation", "test")
 NAME = re.compile(r"(?P<name>.+?)(?:_(?P<split>TRAIN|TEST|VALIDATION))?\.ts(\.gz)?")
@@ -74,15 +76,17 @@ def read(path: Place, request: Request) -> Content:
     check_kind(path, "series", request)
     schema = request.schema
     found = {"train": path} if schema and not path.is_dir() else _files(path)  # a model is asked about this file alone
-    files = {split: _read_file(file, request.reading.impute != "none") for split, file in found.items()}
+    files = {split: _read_file(file, request) for split, file in found.items()}
     train = files["train"]
     channels = schema.shape[0] if schema else train.values[0].shape[1]
     for rows in files.values():
         if rows.values[0].shape[1] != channels:
             raise DataError(f"{rows.names[0]}: {rows.values[0].shape[1]} channels where {channels} are expected")
-    classes = train.classes if train.classes and not schema else known_classes(train.labels, request)
+    named = train.classes and request.aim == "classes" and not schema
+    classes = train.classes if named else known_names(train.labels, request)
     lengths = {len(values) for rows in files.values() for values in rows.values}
-    splits = {split: _examples(rows, classes, ragged=len(lengths) > 1) for split, rows in files.items()}
+    ragged = len(lengths) > 1
+    splits = {split: _examples(rows, classes, ragged, request.aim) for split, rows in files.items()}
     filled = {name: count for rows in files.values() for name, count in zip(rows.names, rows.filled, strict=True)}
     spots = [f"{name}: {count}" for name, count in filled.items() if count]
     return Content("series", splits, classes, remarks=filled_finding(sum(filled.values()), spots))
@@ -116,9 +120,9 @@ def _data_sets(folder: Place) -> dict[str, dict[str, Place]]:
     return found
 
 
-def _read_file(path: Place, impute: bool) -> _Rows:
+def _read_file(path: Place, request: Request) -> _Rows:
     lines = read_text(path).split("\n")
-    header = _read_header(path, lines)
+    header = _read_header(path, lines, request.aim)
     spelt = {label.lower(): label for label in header.classes} | {label: label for label in header.classes}
     found = _Rows([], [], [], [], header.classes)
     labels: list[str] = []
@@ -134,7 +138,7 @@ def _read_file(path: Place, impute: bool) -> _Rows:
             labels.append(spelt.get(label, spelt.get(label.lower(), label)))
             if spelt and labels[-1] not in spelt:
                 raise DataError(f"{where}: unknown label {label!r}; the header names {', '.join(header.classes)}")
-        values, missing = _parse(fields, where, impute)
+        values, missing = _parse(fields, where, request.reading.impute != "none")
         header = _checked(header, values, where)
         found.values.append(values)
         found.names.append(where)
@@ -161,7 +165,7 @@ def _checked(header: _Header, values: np.ndarray, where: str) -> _Header:
     return header
 
 
-def _read_header(path: Place, lines: list[str]) -> _Header:
+def _read_header(path: Place, lines: list[str], aim: Aim) -> _Header:
     header = _Header()
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -174,10 +178,10 @@ def _read_header(path: Place, lines: list[str]) -> _Header:
                 return replace(header, first=number)
             case "@timestamps" if said == "true":
                 raise DataError(f"{where}: series with time stamps cannot be read; sample them evenly")
-            case "@targetlabel" if said == "true":
-                raise DataError(f"{where}: series with numeric targets cannot be read; give classes")
+            case "@targetlabel" if said == "true" and aim != "numbers":
+                raise DataError(f"{where}: series with numeric targets; learn these with --task regress (rnn)")
             case "@targetlabel" if header.labelled is None:
-                header = replace(header, labelled=False)
+                header = replace(header, labelled=said == "true")
             case "@univariate" if said == "true":
                 header = replace(header, channels=1)
             case "@dimension" | "@dimensions":
@@ -242,6 +246,6 @@ def _odd(cells: list[str]) -> str:
     return ""
 
 
-def _examples(rows: _Rows, classes: tuple[str, ...] | None, ragged: bool) -> Examples:
+def _examples(rows: _Rows, classes: tuple[str, ...] | None, ragged: bool, aim: Aim) -> Examples:
     x, lengths = stack(rows.values, rows.names, ragged)
-    return Examples(x, rows.names, classify(rows.labels, classes, rows.names), lengths)
+    return Examples(x, rows.names, answers(rows.labels, classes, rows.names, aim), lengths)

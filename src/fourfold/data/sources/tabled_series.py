@@ -20,8 +20,9 @@ from ..formats.places import Place, entries
 from ..formats.text_files import SPLITS, listing
 from ..gaps import gap_findings, overlap_findings
 from ..steps import Columns, Series, plain_time, series
+from ..targets import answers, gathered, known_names
 from ..timeline import filled_finding, stack
-from . import check_kind, classify, known_classes
+from . import check_kind
 
 SUFFIXES = {".csv", ".tsv", ".parquet"}
 
@@ -77,6 +78,8 @@ def read(path: Place, request: Request) -> Content:
             request.progress("reading series", place + 1, len(files.files))
             try:
                 frame = load(file)
+                if request.reading.target:  # else folders or names tell
+                    frame = gathered({split: frame}, request)[split]
             except DataError as error:
                 failures[place] = str(error).removeprefix(str(file)).lstrip(", :")
                 continue
@@ -169,14 +172,14 @@ def _content(
     remarks: Sequence[Finding],
 ) -> Content:
     every = [each for part in found.values() for each in part]
-    classes = known_classes(_labels(found["train"]), request)
+    classes = known_names(_labels(found["train"]), request)
     ragged = len({len(each.values) for each in every}) > 1
     splits: dict[str, Examples] = {}
     for split, part in found.items():
         names = [each.name for each in part]
         x, lengths = stack([each.values for each in part], names, ragged)
         fields = {name: [each.fields[name] for each in part] for name in request.fields}
-        splits[split] = Examples(x, names, classify(_labels(part), classes, names), lengths, fields)
+        splits[split] = Examples(x, names, answers(_labels(part), classes, names, request.aim), lengths, fields)
     timed = [(each.times, each.where) for each in every if each.times is not None]
     spots = [spot for each in every for spot in each.spots]
     return Content(

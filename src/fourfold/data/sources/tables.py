@@ -22,7 +22,8 @@ from ..finding import FEW, Finding
 from ..formats.frames import CLASSES, MOST_CLASSES, Frame
 from ..formats.text_files import listing
 from ..schema import Schema
-from . import check_kind, classify, known_classes
+from ..targets import answers, known_names
+from . import check_kind
 
 MOST_LEVELS = 100  # of a category, and fewer than half as many as there are rows
 
@@ -49,7 +50,7 @@ def from_frames(frames: Mapping[str, Frame], request: Request) -> Content:
     check_kind(train.path, "table", request)
     plan = _by_schema(train, request.schema, request.reading.target) if request.schema else _by_content(frames, request)
     labels = {split: _labels(frame, plan.target) for split, frame in frames.items()}
-    classes = known_classes(labels["train"], request)
+    classes = known_names(labels["train"], request)
     splits = {split: _examples(frame, plan, labels[split], classes, request) for split, frame in frames.items()}
     told = [remark for frame in frames.values() for remark in (*frame.remarks, *_unknown(frame, plan))]
     return Content(
@@ -156,7 +157,7 @@ def _examples(
     return Examples(
         x=torch.from_numpy(_values(frame, plan, request.reading.impute != "none")),
         names=names,
-        y=classify(labels, classes, names),
+        y=answers(labels, classes, names, request.aim),
         fields={name: frame.text(name).to_list() for name in request.fields},
     )
 

@@ -6,24 +6,37 @@ reviews/1.txt                       unlabelled
 reviews.csv                         a column of texts, and one of classes if there is one
 """
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
 from ...errors import DataError
+from ...settings import Reading
+from ..content import digests
 from ..dataset import Content, Examples, Request
 from ..finding import FEW, Finding
 from ..formats.files import any_below, find, keep_readable
 from ..formats.frames import CLASSES, Frame, is_frame
 from ..formats.places import Place, entries, read_bytes, size_of
 from ..formats.text_files import encoding_of
-from . import check_kind, classify, known_classes, wanted
+from ..schema import Schema
+from ..targets import answers, known_names
+from ..vocabulary import PADDING, Vocabulary, fit_vocabulary
+from . import check_kind, wanted
 
 SUFFIXES = {".txt"}
 LARGEST = 1 << 25  # bytes of one text; what is longer is many texts, or none
 STEP = 256  # files between two words on how far it has come
+BLOCK = 1 << 12  # characters of a long text that are cut into pieces at once
+BLOCKS = re.compile(rf"(?s:.{{1,{BLOCK}}}(?=\s|\Z)|.{{1,{BLOCK}}})")  # no word lies in two of them, unless it is longer
+BYTES = 4  # of a character at most, and a piece has one at least
 TARGETS = CLASSES | {"category", "sentiment"}  # names that a column of classes has by itself
 
 
@@ -49,10 +62,16 @@ def read(path: Place, request: Request) -> Content:
     check_kind(path, "text", request)
     if request.schema is None and not path.is_dir():
         raise DataError(
-            f"{path}: a file is one text; to train, give a folder of them by class, or a table with a column of texts"
+            f"{path}: a file is one text; to train, give a folder of them by class, or a table with a column of texts "
+            "(one long text, such as a book, is for --task write)"
         )
+    return read_all(path, request)
+
+
+def read_all(path: Place, request: Request) -> Content:
+    """What `read` gives, also of one file to train on. Raises: as `read`."""
     found = find(path, SUFFIXES, request)
-    classes = known_classes(found["train"].labels, request)
+    classes = known_names(found["train"].labels, request)
     total = sum(len(listing.files) for listing in found.values())
     splits: dict[str, Examples] = {}
     remarks: list[Finding] = []
@@ -64,7 +83,7 @@ def read(path: Place, request: Request) -> Content:
         remarks += [_as_one(odd)] if odd else []
         names = [str(file) for file in kept.files]
         told = [text for text in texts if text]
-        splits[split] = _examples(names, told, classify(kept.labels, classes, names), kept.fields)
+        splits[split] = _examples(names, told, answers(kept.labels, classes, names, request.aim), kept.fields)
         done += len(listing.files)
     return Content("text", splits, classes, remarks=tuple(remarks))
 
@@ -118,7 +137,7 @@ def from_frames(frames: Mapping[str, Frame], request: Request) -> Content:
     column = _text_column(train, request)
     target = _target(train, column, request)
     labels = {split: frame.labels(target) if target in frame.columns else None for split, frame in frames.items()}
-    classes = known_classes(labels["train"], request)
+    classes = known_names(labels["train"], request)
     splits: dict[str, Examples] = {}
     for split, frame in frames.items():
         texts = frame.text(column).str.strip_chars()
@@ -126,7 +145,8 @@ def from_frames(frames: Mapping[str, Frame], request: Request) -> Content:
             frame.refuse([(row, column) for row in (texts == "").arg_true()], "no text")
         names = [frame.where(row) for row in range(len(frame))]
         fields = {name: frame.text(name).to_list() for name in request.fields}
-        splits[split] = _examples(names, texts.to_list(), classify(labels[split], classes, names), fields)
+        y = answers(labels[split], classes, names, request.aim)
+        splits[split] = _examples(names, texts.to_list(), y, fields)
     remarks = tuple(remark for frame in frames.values() for remark in frame.remarks)
     return Content("text", splits, classes, decided={"text": column, "target": target}, remarks=remarks)
 
@@ -178,3 +198,67 @@ def _target(frame: Frame, column: str, request: Request) -> str | None:
 
 def _examples(names: list[str], texts: list[str], y: Tensor | None, fields: Mapping[str, Sequence[str]]) -> Examples:
     return Examples(torch.zeros(len(texts), 0, dtype=torch.int32), names, y, fields=fields, texts=texts)
+
+
+# To write from
+
+
+def unlabelled(content: Content) -> Content:
+    """Texts without their classes, one alone as a course of time. Raises: DataError for what is no text."""
+    train = content.splits["train"]
+    if content.kind != "text":
+        raise DataError(f"{train.names[0]}: --task write goes on with texts, and this is {content.kind} data")
+    splits = {name: replace(part, y=None) for name, part in content.splits.items()}
+    return replace(content, splits=splits, classes=None, ordered=len(train) == 1)
+
+
+def fit_passages(
+    content: Content, parts: Mapping[str, Examples], reading: Reading
+) -> tuple[Schema, dict[str, Examples]]:
+    """The passages of every split, and their schema, whose vocabulary is that of all that train's texts say."""
+    told = [block for text in parts["train"].texts or () for block in BLOCKS.findall(text)]
+    vocabulary = fit_vocabulary(told, reading.model_copy(update={"longest": BLOCK}))
+    cutter = Vocabulary(vocabulary)
+    cut = {name: passages(part, cutter, reading.longest) for name, part in parts.items()}
+    lengths = cut["train"].lengths
+    assert lengths is not None
+    schema = Schema(
+        kind="text",
+        shape=(),
+        lengths=(int(lengths.min()), int(lengths.max())),
+        vocabulary=vocabulary,
+        reading=reading.model_copy(update={"kind": "text", **content.decided}),
+    )
+    return schema, cut
+
+
+def passages(examples: Examples, vocabulary: Vocabulary, longest: int) -> Examples:
+    """Texts as passages of `longest` pieces and the one before them, int32 (n, longest + 1) with their lengths.
+
+    The padding piece begins a text and ends it. The passages of a text follow each other: what ends one begins the
+    next, so that each piece but a text's beginning is to be told once. Passages of different texts are never equal,
+    whatever they say, unless the texts are.
+    """
+    rows: list[Tensor] = []
+    names: list[str] = []
+    marks = bytearray()
+    for name, text, digest in zip(examples.names, examples.texts or (), digests(examples), strict=True):
+        ids = _pieces(text, vocabulary)
+        own = [ids[start : start + longest + 1] for start in range(0, len(ids) - 1, longest)]
+        for number, row in enumerate(own):
+            rows.append(row)
+            names.append(name if len(own) == 1 else f"{name}, passage {number + 1}")
+            marks += hashlib.blake2b(digest + number.to_bytes(8, "little"), digest_size=16).digest()
+    return Examples(
+        x=pad_sequence(rows, batch_first=True, padding_value=PADDING),
+        names=names,
+        lengths=torch.tensor([len(row) for row in rows]),
+        digests=np.frombuffer(marks, np.uint8).reshape(-1, 16),
+    )
+
+
+def _pieces(text: str, vocabulary: Vocabulary) -> Tensor:
+    """All pieces of a text, int32 (t,), between its beginning and its end."""
+    ids, lengths = vocabulary.encode(BLOCKS.findall(text), BYTES * BLOCK)
+    inside = torch.arange(ids.shape[1]) < lengths[:, None]
+    return pad(ids[inside], (1, 1), value=PADDING)

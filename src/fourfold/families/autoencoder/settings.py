@@ -81,7 +81,7 @@ class AutoencoderSettings(Settings):
 
     @property
     def normal_classes(self) -> tuple[str, ...]:
-        """The classes that alone train; none if all do."""
+        """Those that --normal names."""
         return tuple(name.strip() for name in self.normal.split(",")) if self.normal else ()
 
 

@@ -13,6 +13,7 @@ from ...errors import DataError, UsageError
 from ...metrics.classification import judge
 from ..blocks import class_weights, require_classes, require_counts
 from ..contract import Metrics, Monitor, Networks, Phase
+from ..targets import Regression, Tagging, refuse_balance
 from . import networks as nets
 from . import resnet, spectra
 from .objective import classification
@@ -22,6 +23,44 @@ from .views import Viewed
 SMALLEST = {"classic": nets.SMALLEST, "resnet": resnet.SMALLEST, "small": resnet.SMALLEST}
 
 
+def create(schema: Schema, settings: CnnSettings) -> "Cnn | Regression | Tagging":
+    """The family for the task. Raises: DataError, telling what would be accepted."""
+    if settings.task == "classify":
+        return Cnn(schema, settings)
+    refuse_balance(settings.balance, settings.task)
+    make = partial(network, accepted(schema, settings), settings)
+    kind = Regression if settings.task == "regress" else Tagging
+    return kind(schema, settings, make, channels_last=True)
+
+
+def accepted(schema: Schema, settings: CnnSettings) -> tuple[int, int, int]:
+    """The shape of the pictures that a network is to take. Raises: DataError or UsageError if it cannot."""
+    if schema.kind not in ("image", "sound"):
+        raise DataError(
+            f"a cnn takes pictures or sounds, and this is {schema.kind} data; for series and texts use rnn, for "
+            "tables autoencoder (arrays of pictures: (n, height, width) bytes, or --kind image)"
+        )
+    if settings.preset == "classic" and (settings.width or settings.blocks or settings.dropout):
+        raise UsageError("the classic cnn is as it is: width, blocks and dropout are for --preset resnet or small")
+    shape = picture_shape(schema, settings.preset)
+    smallest = SMALLEST[settings.preset]
+    if min(shape[1:]) < smallest:
+        mend = "enlarge picture files with --size" if schema.kind == "image" else "take more bands with --mels"
+        raise DataError(
+            f"pictures of {shape[1]}×{shape[2]}: the {settings.preset} cnn needs {smallest} pixels a "
+            f"side or more; {mend} {smallest}"
+        )
+    return shape
+
+
+def network(shape: tuple[int, int, int], settings: CnnSettings, outputs: int, random: torch.Generator) -> nn.Module:
+    """The network of a preset, from pictures of a shape to so many outputs."""
+    if settings.preset == "classic":
+        return nets.Classic(*shape, outputs, random)
+    sizes = resnet.sizes(shape, settings.width, settings.blocks)
+    return resnet.ResNet(shape, outputs, sizes, settings.dropout, random)
+
+
 class Cnn:
     """Pictures to classes; a sound is the grey picture of its spectrum."""
 
@@ -29,21 +68,7 @@ class Cnn:
     channels_last = True
 
     def __init__(self, schema: Schema, settings: CnnSettings) -> None:
-        if schema.kind not in ("image", "sound"):
-            raise DataError(
-                f"a cnn takes pictures or sounds, and this is {schema.kind} data; for series and texts use rnn, for "
-                "tables autoencoder (arrays of pictures: (n, height, width) bytes, or --kind image)"
-            )
-        if settings.preset == "classic" and (settings.width or settings.blocks or settings.dropout):
-            raise UsageError("the classic cnn is as it is: width, blocks and dropout are for --preset resnet or small")
-        self.shape = picture_shape(schema, settings.preset)
-        smallest = SMALLEST[settings.preset]
-        if min(self.shape[1:]) < smallest:
-            mend = "enlarge picture files with --size" if schema.kind == "image" else "take more bands with --mels"
-            raise DataError(
-                f"pictures of {self.shape[1]}×{self.shape[2]}: the {settings.preset} cnn needs {smallest} pixels a "
-                f"side or more; {mend} {smallest}"
-            )
+        self.shape = accepted(schema, settings)
         self.schema = schema
         self.settings = settings
         self.classes = require_classes(schema, "cnn")
@@ -52,11 +77,7 @@ class Cnn:
 
     def build(self, random: torch.Generator) -> dict[str, nn.Module]:
         """One network, "classifier"."""
-        settings, classes = self.settings, len(self.classes)
-        if settings.preset == "classic":
-            return {"classifier": nets.Classic(*self.shape, classes, random)}
-        sizes = resnet.sizes(self.shape, settings.width, settings.blocks)
-        return {"classifier": resnet.ResNet(self.shape, classes, sizes, settings.dropout, random)}
+        return {"classifier": network(self.shape, self.settings, len(self.classes), random)}
 
     def phases(self) -> tuple[Phase, ...]:
         """One phase."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -27,7 +27,7 @@ COURSE = {
 
 
 class CnnSettings(Settings):
-    """A convolutional network that tells classes of pictures apart."""
+    """A convolutional network that tells classes, tags or numbers of pictures and sounds."""
 
     family: ClassVar[str] = "cnn"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -42,7 +42,9 @@ class CnnSettings(Settings):
         description="The recipe that stands where no flag does; small is resnet for some thousand examples, "
         "and 'auto' goes by their number and size.",
     )
-    task: Literal["classify"] = Field("classify", description="What the network is asked to do.")
+    task: Literal["classify", "regress", "tag"] = Field(
+        "classify", description="What is told of an example: one class, numbers (regress), or several tags at once."
+    )
     width: int = Field(
         0, ge=0, le=1024, description="Channels of the first of a resnet's stages, doubled in each; 0 fits the data."
     )
@@ -54,6 +56,12 @@ class CnnSettings(Settings):
     balance: bool = Field(
         False, description="Let every class weigh the same in the loss, however few of the examples are of it."
     )
+
+    @classmethod
+    def resolve(cls, preset: str | None = None, **values: Any) -> Self:
+        """As for every family; a number may be what augmentation changes, such as a size, so it has to be asked for."""
+        plain = {"augment": "none"} if values.get("task") == "regress" else {}
+        return super().resolve(preset, **{**plain, **values})
 
     def advice(self, facts: Facts) -> Advice:
         """A small set is passed more often; large pictures less often, so that a training takes minutes."""

@@ -1,9 +1,9 @@
 /* Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167) with what is added to it and the activation after it, and
    their gradients: two passes over the maps each way, where torch's operators take three to five.
 
-   Maps have their channels last: `rows` of `wide` numbers, whole. wide is a multiple of LANES: of few or odd channels
-   `fold` places make one row. A block is `block` rows and has sums of its own, which are added in order, so that the
-   number of threads changes no bit. Compiled without -ffast-math: see `recurrence.c`.
+   Maps have their channels last: `rows` of `wide` numbers, whole. wide is a multiple of 16, the numbers of the largest
+   registers: of few or odd channels `fold` places make one row. A block is `block` rows and has sums of its own, which
+   are added in order, so that the number of threads changes no bit. Compiled without -ffast-math: see `recurrence.c`.
 
    Eight rows at a time are added in single precision, as differences from the first and squares about their own mean,
    so that a small variance beside a large mean survives; all that follows is added in double. */
@@ -35,9 +35,17 @@ struct job {
    one by more than small deviations are; inverse is one over its standard deviation. */
 enum { CENTER, LOW, INVERSE, SCALE, OFFSET, KEPT };
 
-enum { LANES = 16, ROWS = 8 }; /* that are taken at a time: channels, rows */
-enum { AHEAD = 2048 };         /* numbers: two pages */
-enum { NEAR = 1 << 18 };       /* numbers that a core's own cache may be expected to hold until somebody reads them */
+/* Channels that are taken at a time are a register, or compilers take them one by one. */
+#if defined(__AVX512F__)
+enum { LANES = 16 };
+#elif defined(__AVX__)
+enum { LANES = 8 };
+#else
+enum { LANES = 4 };
+#endif
+enum { ROWS = 8 };       /* that are added at a time */
+enum { AHEAD = 2048 };   /* numbers: two pages */
+enum { NEAR = 1 << 18 }; /* numbers that a core's own cache may be expected to hold until somebody reads them */
 typedef float numbers __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t places __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef double doubles __attribute__((vector_size(LANES * 8), aligned(8), may_alias));
@@ -111,8 +119,8 @@ INLINE void add_products(const struct job *job, long at, long wide, int rows, lo
         const numbers from_center = fetch(job->x + at) - load(kept);
         const numbers given = job->y ? fetch(job->y + at) : normal(from_center, kept, wide);
         const numbers gradient = activated(given, fetch(job->dy + at), (float)job->slope);
-        if (job->d_shortcut)
-            store(job->rows * wide > NEAR, job->d_shortcut + at, gradient);
+        if (job->d_shortcut) /* past the caches only whole lines are fast, and here rows take turns */
+            store(LANES == 16 && job->rows * wide > NEAR, job->d_shortcut + at, gradient);
         sum += gradient;
         product += gradient * from_center;
     }

@@ -14,7 +14,8 @@ from torch.nn.functional import leaky_relu, relu
 from . import library, parallel, suits
 
 SOURCE = Path(__file__).with_name("norm.c")
-LANES, ROWS, KEPT = 16, 8, 5  # as there
+WIDTH = 16  # of which a row is a multiple there
+ROWS, KEPT = 8, 5  # as there
 BLOCK = 32_768  # numbers: small maps have some for every thread, and the sums are little beside them
 
 Activation = Literal["relu"] | float | None  # a number: the slope of leaky relu
@@ -65,7 +66,7 @@ def _suits(x: Tensor, norm: BatchNorm2d, shortcut: Tensor | None) -> bool:
 
 def _fold(x: Tensor) -> int:
     """How many places make a row of whole vectors."""
-    return LANES // math.gcd(LANES, x.shape[1])
+    return WIDTH // math.gcd(WIDTH, x.shape[1])
 
 
 def _whole(maps: Tensor) -> Tensor:

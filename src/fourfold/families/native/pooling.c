@@ -16,7 +16,15 @@ struct job {
     int64_t next; /* the first row of what is pooled that nobody has taken yet; 0 */
 };
 
-enum { ROWS = 16, LANES = 16 }; /* that are taken at a time: rows, channels */
+/* Channels that are taken at a time: GCC breaks vectors wider than the processor's into single numbers. */
+#if defined(__AVX512F__)
+enum { LANES = 16 };
+#elif defined(__AVX__)
+enum { LANES = 8 };
+#else
+enum { LANES = 4 };
+#endif
+enum { ROWS = 16 }; /* that are taken at a time */
 typedef float numbers __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t places __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef uint8_t bytes __attribute__((vector_size(LANES), aligned(1), may_alias));

@@ -14,23 +14,58 @@ from ...metrics import forecasting as ahead
 from ...metrics.classification import judge
 from ..blocks import require_classes
 from ..contract import Metrics, Monitor, Networks, Phase
+from ..targets import Regression, Tagging, Together
 from . import networks as nets
 from .forecasting import Forecaster, Member
 from .objective import classification, forecasting
 from .reader import Members, Reader, cell
 from .settings import RnnSettings
+from .truncation import truncated
+from .writing import Writing
 
 
-def create(schema: Schema, settings: RnnSettings) -> "Rnn | Forecasting":
+def create(schema: Schema, settings: RnnSettings) -> "Rnn | Forecasting | Regression | Tagging | Writing":
     """The family for the task. Raises: DataError, telling what would be accepted."""
-    return Forecasting(schema, settings) if settings.task == "forecast" else Rnn(schema, settings)
+    if settings.task == "forecast":
+        return Forecasting(schema, settings)
+    if settings.task == "write":
+        return Writing(schema, settings)
+    if settings.task == "classify":
+        return Rnn(schema, settings)
+    require_series(schema)
+    kind = Regression if settings.task == "regress" else Tagging
+    return kind(schema, settings, partial(averaged, schema, settings), channels_last=False)
+
+
+def require_series(schema: Schema) -> None:
+    """Raises: DataError unless examples can be read step by step."""
+    if schema.kind == "table":
+        raise DataError(
+            "an rnn takes series, sounds, texts or grey pictures (row by row), and this is a table; use autoencoder"
+        )
+    if schema.kind == "image" and schema.shape[0] != 1:
+        raise DataError("an rnn reads grey pictures row by row, and these are in colour; use cnn")
+
+
+def entrance(schema: Schema, settings: RnnSettings, random: torch.Generator) -> nets.Entrance:
+    """What makes steps of examples."""
+    if schema.vocabulary is None:
+        return nets.Rows(schema.shape[-1])  # a series' channels, a sound's bands, or the pixels of a row
+    return nets.Embedding(Vocabulary(schema.vocabulary).size, settings.embedding_size, random)
+
+
+def averaged(schema: Schema, settings: RnnSettings, outputs: int, random: torch.Generator) -> nn.Module:
+    """A network of so many outputs; of several members, all in one."""
+    members = [reader(entrance(schema, settings, random), outputs, settings, random) for _ in range(settings.members)]
+    return members[0] if len(members) == 1 else Together(members)
 
 
 def reader(enter: nets.Entrance, outputs: int, settings: RnnSettings, random: torch.Generator) -> nn.Module:
     """The network that sums up a series in so many numbers: the article's, or all that the settings ask for."""
     if settings.only_a_cell:
-        return nets.Classic(enter, cell(enter.features, settings, random), outputs, random)
-    return Reader(enter, outputs, settings, random)
+        classic = nets.Classic(enter, cell(enter.features, settings, random), outputs, random)
+        return truncated(classic, settings.truncate)
+    return truncated(Reader(enter, outputs, settings, random), settings.truncate)
 
 
 class Rnn:
@@ -40,27 +75,17 @@ class Rnn:
     channels_last = False
 
     def __init__(self, schema: Schema, settings: RnnSettings) -> None:
-        if schema.kind == "table":
-            raise DataError(
-                "an rnn takes series, sounds, texts or grey pictures (row by row), and this is a table; use autoencoder"
-            )
-        if schema.kind == "image" and schema.shape[0] != 1:
-            raise DataError("an rnn reads grey pictures row by row, and these are in colour; use cnn")
+        require_series(schema)
         self.schema = schema
         self.settings = settings
         self.classes = require_classes(schema, "rnn")
 
     def build(self, random: torch.Generator) -> dict[str, nn.Module]:
         """One network, "classifier"; of several members, all in one."""
-        settings, classes = self.settings, len(self.classes)
-        members = [reader(self._entrance(random), classes, settings, random) for _ in range(settings.members)]
+        schema, settings, classes = self.schema, self.settings, len(self.classes)
+        enter = partial(entrance, schema, settings, random)
+        members = [reader(enter(), classes, settings, random) for _ in range(settings.members)]
         return {"classifier": members[0] if len(members) == 1 else Members(members)}
-
-    def _entrance(self, random: torch.Generator) -> nets.Entrance:
-        settings, schema = self.settings, self.schema
-        if schema.vocabulary is None:
-            return nets.Rows(schema.shape[-1])  # a series' channels, a sound's bands, or the pixels of a row
-        return nets.Embedding(Vocabulary(schema.vocabulary).size, settings.embedding_size, random)
 
     def phases(self) -> tuple[Phase, ...]:
         """One phase."""

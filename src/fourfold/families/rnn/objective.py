@@ -7,6 +7,7 @@ from torch.nn.functional import cross_entropy
 from ...data.dataset import Batch
 from ...metrics.forecasting import QUANTILES, pinball
 from ..contract import Losses, Networks
+from . import whole
 from .forecasting import Forecaster
 from .reader import Members
 
@@ -20,10 +21,13 @@ def classification(networks: Networks, batch: Batch, random: torch.Generator, sm
     assert y is not None
     classifier = networks["classifier"]
     members: list[nn.Module] = list(classifier.members) if isinstance(classifier, Members) else [classifier]
-    losses: list[Tensor] = [
-        cross_entropy(member(batch.x, batch.lengths, random), y, label_smoothing=smoothing) for member in members
-    ]
-    return Losses(torch.stack(losses).mean(), {})
+    losses: list[Tensor] = []
+    for member in members:
+        loss = whole.loss(member, batch, smoothing)
+        if loss is None:
+            loss = cross_entropy(member(batch.x, batch.lengths, random), y, label_smoothing=smoothing)
+        losses.append(loss)
+    return Losses(losses[0] if len(losses) == 1 else torch.stack(losses).mean(), {})
 
 
 def forecasting(networks: Networks, batch: Batch, random: torch.Generator | None = None) -> Losses:

@@ -8,21 +8,7 @@
    is infinite or NaN, by which a training that diverges is told, and GCC would have it flush the denormal numbers of
    the whole process to zero. Sums run over independent columns, so that vectors need no reordering. */
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "power.h"
-
-/* A tile of the product is ROWS examples by two registers of LANES columns: half the registers there are. */
-#if defined(__AVX512F__)
-enum { LANES = 16, ROWS = 8, WIDTH = 2 * LANES };
-#elif defined(__AVX__)
-enum { LANES = 8, ROWS = 4, WIDTH = 2 * LANES };
-#else
-enum { LANES = 4, ROWS = 4, WIDTH = 2 * LANES };
-#endif
-enum { MOST_ROWS = 16 }; /* of a block */
-typedef float vector __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+#include "cell.h"
 
 enum kind { RELU, TANH, GRU, LSTM };
 static const long GATES[] = {1, 1, 3, 4};
@@ -50,52 +36,7 @@ struct work {
     long block, next, failed; /* examples at a time; the first that nobody has taken yet; no memory */
 };
 
-static long padded(long columns) { return (columns + WIDTH - 1) / WIDTH * WIDTH; }
-
-/* Element (k, j) of a matrix stands at from[k * down + j * across]. Panels: (columns / WIDTH, inner, WIDTH). */
-static void pack(const float *from, long inner, long columns, long down, long across, float *to) {
-    for (long first = 0; first < columns; first += WIDTH)
-        for (long k = 0; k < inner; k++)
-            for (long j = first; j < first + WIDTH; j++)
-                *to++ = j < columns ? from[k * down + j * across] : 0;
-}
-
-static inline void tile(long inner, const float *a, const float *panel, float *out, long wide) {
-    vector sum[ROWS][2] = {0};
-    for (long k = 0; k < inner; k++) {
-        const vector left = *(const vector *)(panel + k * WIDTH), right = *(const vector *)(panel + k * WIDTH + LANES);
-#pragma GCC unroll 8
-        for (int r = 0; r < ROWS; r++) {
-            sum[r][0] += a[r * inner + k] * left;
-            sum[r][1] += a[r * inner + k] * right;
-        }
-    }
-    for (int r = 0; r < ROWS; r++) {
-        *(vector *)(out + r * wide) = sum[r][0];
-        *(vector *)(out + r * wide + LANES) = sum[r][1];
-    }
-}
-
-/* out (rows, padded columns) = a (rows, inner) times the panels; rows are rounded up to whole tiles. */
-static void product(long rows, long inner, long columns, const float *a, const float *panels, float *out) {
-    for (long first = 0; first < columns; first += WIDTH, panels += inner * WIDTH)
-        for (long r = 0; r < rows; r += ROWS)
-            tile(inner, a + r * inner, panels, out + r * padded(columns) + first, padded(columns));
-}
-
 static inline float sigmoid(float x) { return 1.0f / (1.0f + power(-x)); }
-
-/* Moshier's Cephes, tanhf: a polynomial near 0, where 1 - 2 / (e^2x + 1) would cancel. */
-static inline float tangent(float x) {
-    const float size = fabsf(x), z = x * x;
-    float p = -5.70498872745e-3f;
-    p = p * z + 2.06390887954e-2f;
-    p = p * z - 5.37397155531e-2f;
-    p = p * z + 1.33314422036e-1f;
-    p = p * z - 3.33332819422e-1f;
-    const float near = p * z * x + x, far = copysignf(1.0f - 2.0f / (power(2.0f * size) + 1.0f), x);
-    return size < 0.625f ? near : far;
-}
 
 /* Forward, one example, one step: g its gates, s their products with the state h, c its cells, m what a GRU keeps. */
 static void simple_step(long units, int relu, const float *restrict g, const float *restrict s, float *restrict h) {
@@ -134,7 +75,7 @@ static void forward(const struct work *work, long first, long rows, float *scrat
     float *sum = scratch, *state = sum + MOST_ROWS * wide, *memory = state + MOST_ROWS * h;
     for (long step = 0; step < t; step++) {
         if (step)
-            product(rows, h, g, state, work->panels, sum);
+            product(rows, h, g, state, h, work->panels, sum, wide, 0);
         for (long r = 0; r < rows; r++) {
             const long example = first + r, place = example * t + step;
             float *own = state + r * h, *kept = memory + r * h, *gates = job->gates + place * g;
@@ -155,16 +96,6 @@ static void forward(const struct work *work, long first, long rows, float *scrat
 
 /* Backward, one example, one step: from dh, the gradient of its state (dc, of its cells), to d, that of its products
    with the state before it; dh becomes what reaches that state by no product. A GRU's dn is the candidate's own. */
-static void simple_back(long units, int relu, const float *restrict h, float *restrict dh, float *restrict d) {
-    if (relu)
-        for (long j = 0; j < units; j++)
-            d[j] = h[j] <= 0 ? 0 : dh[j];
-    else
-        for (long j = 0; j < units; j++)
-            d[j] = dh[j] * (1 - h[j] * h[j]);
-    memset(dh, 0, units * sizeof(float));
-}
-
 static void gru_back(long units, const float *restrict g, const float *restrict m, const float *restrict before,
                      float *restrict dh, float *restrict dn, float *restrict d) {
     for (long j = 0; j < units; j++) {
@@ -224,23 +155,12 @@ static void backward(const struct work *work, long first, long rows, float *scra
                     dh[r * h + j] += job->d_states[place * h + j];
             back(job, example, step, dh + r * h, dc + r * h, d + r * g, zeros);
         }
-        product(rows, g, h, d, work->panels, sum);
+        product(rows, g, h, d, g, work->panels, sum, wide, 0);
         for (long r = 0; r < rows; r++)
             for (long j = 0; j < h; j++)
                 dh[r * h + j] += sum[r * wide + j];
     }
 }
-
-/* While a thread works here, it takes numbers below the smallest normal one for zero: gradients that vanish through
-   hundreds of steps pass there, and an x86 processor takes a hundred times as long for each. */
-#ifdef __SSE__
-#include <xmmintrin.h>
-#else
-#define _mm_getcsr() 0u
-#define _mm_setcsr(modes) (void)(modes)
-#endif
-
-static float *allocate(long floats) { return aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64); }
 
 /* Takes blocks of examples until none is left: a thread that the machine holds up leaves its share to the others. */
 static void labour(void *given) {
@@ -252,15 +172,14 @@ static void labour(void *given) {
         __atomic_store_n(&work->failed, 1, __ATOMIC_RELAXED);
         return;
     }
-    const unsigned modes = _mm_getcsr();
-    _mm_setcsr(modes | 0x8040); /* results to zero, operands as zero */
+    const unsigned modes = vanish();
     long first;
     while ((first = __atomic_fetch_add(&work->next, work->block, __ATOMIC_RELAXED)) < job->n) {
         const long rows = job->n - first < work->block ? job->n - first : work->block;
         memset(scratch, 0, floats * sizeof(float));
         (job->backward ? backward : forward)(work, first, rows, scratch);
     }
-    _mm_setcsr(modes);
+    restore(modes);
     free(scratch);
 }
 

@@ -71,7 +71,26 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "batch_size": 32,
         "members": 3,
     },
+    "write": {
+        "kind": "text",
+        "task": "write",
+        "vocabulary": "characters",
+        "longest": 256,
+        "cell": "gru",
+        "hidden_size": 256,
+        "embedding_size": 64,
+        "dropout": 0.1,
+        "optimizer": "adamw",
+        "learning_rate": 5e-3,
+        "weight_decay": 0.01,
+        "schedule": "cosine",
+        "warmup": 0.02,
+        "clip": 1.0,
+        "epochs": 10,
+        "batch_size": 16,
+    },
 }
+TASKS = ("forecast", "write")  # that bring a preset of their name
 STEPS = 1000  # that a small set of series is trained for
 FEWEST_EPOCHS = 20  # that a large one is
 
@@ -82,11 +101,13 @@ class RnnSettings(Settings):
     family: ClassVar[str] = "rnn"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
-    preset: Literal["auto", "classic", "series", "sound", "text", "forecast"] = Field(
+    preset: Literal["auto", "classic", "series", "sound", "text", "forecast", "write"] = Field(
         "auto", description="The recipe that stands where no flag does; 'auto' goes by the data's kind and size."
     )
-    task: Literal["classify", "forecast"] = Field(
-        "classify", description="'forecast' tells the steps that follow a series."
+    task: Literal["classify", "forecast", "write", "regress", "tag"] = Field(
+        "classify",
+        description="'forecast' tells the steps that follow a series, 'write' goes on with texts, 'regress' tells "
+        "numbers, 'tag' several tags at once.",
     )
     horizon: int = Field(12, ge=1, le=10_000, description="Steps that are forecast, all at once.")
     context: int | None = Field(
@@ -108,6 +129,9 @@ class RnnSettings(Settings):
     filters: int = Field(64, ge=1, description="Convolution filters of a kind.")
     pooling: str = Field("last", description="What sums up all steps: mean, max, last, attention, or some: mean,max.")
     embedding_size: int = Field(64, ge=1, description="Numbers that stand for a piece of a text.")
+    truncate: int = Field(
+        0, ge=0, description="Steps after which gradients end while the state goes on, for long series; 0 never."
+    )
     center: bool = Field(False, description="Take off each example's own mean over time: a voice, a sensor's offset.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of what was read that a training step hides.")
     step_dropout: float = Field(
@@ -118,13 +142,18 @@ class RnnSettings(Settings):
 
     @classmethod
     def resolve(cls, preset: str | None = None, **values: Any) -> Self:
-        """As for every family; without a preset, the task to forecast brings its own."""
-        return super().resolve(preset or ("forecast" if values.get("task") == "forecast" else None), **values)
+        """As for every family; without a preset, a task to forecast or to write brings its own.
+
+        A number may be what augmentation changes, such as a height, so it has to be asked for.
+        """
+        if values.get("task") == "regress":
+            values = {"augment": "none", **values}
+        return super().resolve(preset or next((task for task in TASKS if values.get("task") == task), None), **values)
 
     def advice(self, facts: Facts) -> Advice:
         """A small set of series gets as many epochs as `STEPS` need, a large one `FEWEST_EPOCHS`."""
-        if self.task == "forecast":
-            return "forecast", {}
+        if self.task in TASKS:
+            return self.task, {}
         preset = facts.kind if facts.kind in self.presets else "classic"
         if preset != "series":
             return preset, {}
@@ -133,9 +162,14 @@ class RnnSettings(Settings):
 
     @property
     def windows(self) -> Mapping[str, int | None]:
-        """How a course of time is cut into windows to forecast from; nothing for another task."""
+        """How a course of time is cut to forecast from."""
         asked = {"horizon": self.horizon, "context": self.context, "season": self.season}
         return asked if self.task == "forecast" else {}
+
+    @property
+    def writes(self) -> bool:
+        """Whether the task is to write."""
+        return self.task == "write"
 
     @field_validator("pooling")
     @classmethod
