@@ -29,7 +29,7 @@ def milliseconds(family: str, batch_size: int, count: int) -> float:
     x = torch.randint(0, 256, (count, 1, 28, 28), dtype=torch.uint8)
     examples = Examples(x, [""] * count, torch.randint(0, 10, (count,)))
     dataset = Dataset(schema, examples, None, None, source="", fingerprint="", held_out={})
-    settings = settings_of(family).resolve(batch_size=batch_size, epochs=2)
+    settings = settings_of(family).resolve("dcgan" if family == "gan" else "classic", batch_size=batch_size, epochs=2)
     trainer = Trainer(create(schema, settings), dataset, start("cpu"))
     trainer.run_epoch(1)
     started = time.perf_counter()

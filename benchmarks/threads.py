@@ -55,7 +55,9 @@ def measure(threads: int, seconds: float) -> None:
     dataset = Dataset(schema, examples, None, None, source="", fingerprint="", held_out={})
     before, times = Sample.now(), {}
     for family, batch_size in WORK.items():
-        settings = settings_of(family).resolve(batch_size=batch_size, epochs=1)
+        settings = settings_of(family).resolve(
+            "dcgan" if family == "gan" else "classic", batch_size=batch_size, epochs=1
+        )
         trainer = Trainer(create(schema, settings), dataset, start("cpu", threads))
         batch = trainer.train.gather(torch.arange(batch_size))
         trainer.take_step(batch)

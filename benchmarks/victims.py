@@ -34,10 +34,10 @@ LONG = ("--checkpoint-every", "2steps", "--epochs", "3", "--batch-size", "10")
 SHORT = ("--checkpoint-every", "1steps", "--epochs", "1", "--batch-size", "30")  # every kind of write, once or twice
 # Between them: every optimizer, an average, a schedule, clipping, augmentation, best weights, two phases.
 FAMILIES = {
-    "cnn": ("--ema", "0.9", "--augment", "default"),
-    "rnn": ("--optimizer", "sgd", "--schedule", "cosine", "--clip", "1"),
-    "autoencoder": ("--optimizer", "adamw", "--weight-decay", "0.01", "--patience", "2"),
-    "gan": ("--width", "2", "--latent-size", "4"),
+    "cnn": ("--preset", "classic", "--ema", "0.9", "--augment", "default"),
+    "rnn": ("--preset", "classic", "--optimizer", "sgd", "--schedule", "cosine", "--clip", "1"),
+    "autoencoder": ("--preset", "classic", "--optimizer", "adamw", "--weight-decay", "0.01", "--patience", "2"),
+    "gan": ("--preset", "dcgan", "--width", "2", "--latent-size", "4"),
 }
 PATIENCE = 300.0  # seconds after which a training hangs
 
