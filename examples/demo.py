@@ -1,4 +1,4 @@
-"""What `make demo` does: the classic CNN learns the shipped digits, then reads some that it never saw."""
+"""What `make demo` does: a CNN learns the shipped digits, then reads some that it never saw."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def draw(digit: np.ndarray[Any, Any]) -> list[str]:
     return ["".join(" ▀▄█"[i] for i in upper + 2 * lower) for upper, lower in zip(ink[::2], ink[1::2], strict=True)]
 
 
-model = ff.train("cnn", "mnist")
+model = ff.train("cnn", "mnist", epochs=5)
 test = model.metrics["test"]
 print(f"\n{test['accuracy']:.2%} of {test['count']:,} digits that it never saw are read rightly, such as\n")
 

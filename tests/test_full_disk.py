@@ -26,7 +26,19 @@ from .engine.training import left
 pytestmark = pytest.mark.filterwarnings("default:.*training goes on:UserWarning")
 
 # A checkpoint of it is of 0.8 MB; three steps an epoch.
-FLAGS = ["--epochs", "3", "--batch-size", "20", "--checkpoint-every", "2steps", "--device", "cpu", "--quiet"]
+FLAGS = [
+    "--preset",
+    "classic",
+    "--epochs",
+    "3",
+    "--batch-size",
+    "20",
+    "--checkpoint-every",
+    "2steps",
+    "--device",
+    "cpu",
+    "--quiet",
+]
 SIZE, SPARE = 8 << 20, 64 << 10  # bytes of the disk, and what is left for lines where checkpoints find no room
 
 

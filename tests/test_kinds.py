@@ -118,7 +118,7 @@ def test_one_series_is_cut_by_time(tmp_path: Path) -> None:
     assert [part.x.shape[1] for part in dataset.splits.values()] == [72, 8, 20]
     assert dataset.held_out == {"validation": list(range(72, 80)), "test": list(range(80, 100))}
     assert dataset.splits["test"].loaded.flatten().tolist() == [n % 11 for n in range(80, 100)]
-    with pytest.raises(DataError, match="one series is cut by time"):
+    with pytest.raises(DataError, match="one series or text is cut by time"):
         ff.data.open(tmp_path / "sun.csv", ff.settings.DataSettings(fold="1/2"))
 
 

@@ -60,6 +60,8 @@ class Generate:
         from ..api import load
         from ..families.contract import Writer
 
+        if self.out and Path(self.out).suffix.lower() not in TEXTS:
+            self._path()  # refuses what cannot be written before a model is read for nothing
         model = load(self.model, self.device)
         (self._texts if isinstance(model.family, Writer) else self._pictures)(model, console)
 

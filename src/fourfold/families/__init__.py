@@ -6,7 +6,7 @@ Settings are free of torch; the mathematics is imported when a family is made.
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, nearest
-from ..settings import Settings
+from ..settings import AUTO, Settings
 from .autoencoder.settings import AutoencoderSettings
 from .cnn.settings import CnnSettings
 from .gan.settings import GanSettings
@@ -34,8 +34,10 @@ def settings_of(family: str) -> type[Settings]:
 def create(schema: "Schema", settings: Settings) -> "Family":
     """The family that `settings` belong to, for data of this schema.
 
-    Raises: DataError if the family cannot use such data.
+    Raises: DataError if the family cannot use such data, UsageError for a preset that is still to be chosen.
     """
+    if settings.preset == AUTO:
+        raise UsageError(f"preset = {AUTO!r}: the data choose one; see Settings.suited")
     match settings:
         case CnnSettings():
             from .cnn import family as cnn

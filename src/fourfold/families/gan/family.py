@@ -89,7 +89,7 @@ class Gan:
                     "generator": ResidualGenerator(latent_size, classes, channels, size, width, random),
                     "discriminator": ResidualDiscriminator(classes, channels, size, width, random),
                 }
-        raise AssertionError("ask suited() which preset 'auto' is")
+        raise AssertionError("no network for this preset")
 
     def phases(self) -> tuple[Phase, ...]:
         """Two phases a step: first the discriminator learns, then the generator."""
