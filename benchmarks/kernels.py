@@ -1,37 +1,103 @@
 """The kernels in C beside torch's operators for the same: ms of a forward and a backward pass.
 
-    python benchmarks/kernels.py --threads 1
+    python benchmarks/kernels.py --threads 2
 
-Prints a Markdown table. The recurrences have a benchmark of their own, `recurrence.py`.
+Prints a Markdown table. Turns alternate and the fastest of each way counts, so that a machine which others use misleads
+little. The recurrences have a benchmark of their own, `recurrence.py`.
 """
 
 import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, max_pool2d, relu
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, max_pool2d, relu
 
+from fourfold.data.dataset import Batch
+from fourfold.families.native import plain
 from fourfold.families.native.cross_entropy import cross_entropy
+from fourfold.families.native.norm import normalised
 from fourfold.families.native.pooling import pooled
-from fourfold.runtime import keep_freed_memory
+from fourfold.families.native.winograd import convolved
+from fourfold.families.rnn import networks, objective
+from fourfold.runtime import generator, keep_freed_memory
 
 ROUNDS, TURN = 20, 0.05  # turns of each way, seconds of one
+STAGES = ((64, 32), (128, 16), (256, 8), (512, 4))  # channels and sides of ResNet-18's stages
+
+Pass = Callable[[], object]
+Line = tuple[str, Pass, Pass]  # what is done, by torch, in C
 
 
-def milliseconds(x: Tensor, ways: Mapping[str, Callable[[Tensor], Tensor]]) -> list[float]:
+def milliseconds(ways: tuple[Pass, ...]) -> list[float]:
     """Of the fastest turn of each way, in turns."""
-    best = dict.fromkeys(ways, float("inf"))
+    best = [float("inf")] * len(ways)
     for _ in range(ROUNDS):
-        for name, way in ways.items():
+        for place, way in enumerate(ways):
             began, count = time.perf_counter(), 0
             while (spent := time.perf_counter() - began) < TURN:
-                result = way(x)
-                torch.autograd.grad(result, x, torch.ones_like(result))
+                way()
                 count += 1
-            best[name] = min(best[name], 1000 * spent / count)
-    return list(best.values())
+            best[place] = min(best[place], 1000 * spent / count)
+    return best
+
+
+def both_ways(function: Callable[..., Tensor], *tensors: Tensor) -> Pass:
+    """A pass forward, and one back to all of the tensors."""
+
+    def run() -> None:
+        result = function(*tensors)
+        torch.autograd.grad(result, tensors, torch.ones_like(result))
+
+    return run
+
+
+def maps(*shape: int) -> Tensor:
+    """Random numbers with their channels last, which want a gradient."""
+    return torch.randn(shape).contiguous(memory_format=torch.channels_last).requires_grad_()
+
+
+def pixels() -> Iterator[Line]:
+    """A loss of pixels, and pooling behind the classic network's convolutions."""
+    targets, logits = torch.rand(256, 784), torch.randn(256, 784, requires_grad=True)
+    torchs = both_ways(lambda x: binary_cross_entropy_with_logits(x, targets), logits)
+    yield "cross-entropy of logits, 256×784", torchs, both_ways(lambda x: cross_entropy(x, targets), logits)
+    for shape in ((128, 32, 26, 26), (128, 64, 11, 11)):
+        x = maps(*shape)
+        torchs = both_ways(lambda x: max_pool2d(relu(x), 2), x)
+        yield f"relu and pooling, {'×'.join(map(str, shape))}", torchs, both_ways(pooled, x)
+
+
+def residual() -> Iterator[Line]:
+    """What a ResNet-18 does with batches of 128."""
+    for channels, side in STAGES:
+        x, weight = maps(128, channels, side, side), maps(channels, channels, 3, 3)
+        torchs = both_ways(lambda x, w: conv2d(x, w, padding=1), x, weight)
+        yield f"convolution 3×3, 128×{channels}×{side}×{side}", torchs, both_ways(convolved, x, weight)
+    for channels, side in STAGES:
+        x, norm = maps(128, channels, side, side), nn.BatchNorm2d(channels)
+        torchs = both_ways(lambda x, norm=norm: relu(norm(x)), x)
+        ours = both_ways(lambda x, norm=norm: normalised(x, norm, "relu"), x)
+        yield f"batch norm and relu, 128×{channels}×{side}×{side}", torchs, ours
+
+
+def recurrent() -> Iterator[Line]:
+    """The classic recurrent network's loss and gradients."""
+    network = networks.Classic(networks.Rows(28), networks.SimpleCell(28, 32, "relu", generator(0)), 10, generator(1))
+    trained = list(network.parameters())
+    for n in (32, 128):
+        batch = Batch(torch.rand(n, 28, 28), None, torch.arange(n) % 10, torch.arange(n))
+
+        def ours(batch: Batch = batch) -> None:
+            loss = objective.classification({"classifier": network}, batch, generator(2)).total
+            torch.autograd.grad(loss, trained)
+
+        def torchs(ours: Pass = ours) -> None:
+            with plain():
+                ours()
+
+        yield f"loss and gradients of the classic rnn, {n}×28×28", torchs, ours
 
 
 def main() -> None:
@@ -39,19 +105,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     torch.set_num_threads(parser.parse_args().threads)
     keep_freed_memory()
-    print("| work | torch | otherwise in torch | in C |\n| --- | ---: | ---: | ---: |")
-    targets = torch.rand(256, 784)
-    entropies = {
-        "torch": lambda x: binary_cross_entropy_with_logits(x, targets),
-        "C": lambda x: cross_entropy(x, targets),
-    }
-    plain, ours = milliseconds(torch.randn(256, 784, requires_grad=True), entropies)
-    print(f"| cross-entropy of logits, 256×784 | {plain:.2f} | | {ours:.2f} |")
-    poolings = {"torch": lambda x: max_pool2d(relu(x), 2), "later": lambda x: relu(max_pool2d(x, 2)), "C": pooled}
-    for shape in ((128, 32, 26, 26), (128, 64, 11, 11)):
-        x = torch.randn(shape).contiguous(memory_format=torch.channels_last).requires_grad_()
-        cells = " | ".join(f"{value:.2f}" for value in milliseconds(x, poolings))
-        print(f"| relu and pooling, {'×'.join(map(str, shape))} | {cells} |")
+    print("| work | torch | in C | torch's time over it |\n| --- | ---: | ---: | ---: |")
+    for lines in (pixels(), residual(), recurrent()):
+        for name, *ways in lines:
+            theirs, ours = milliseconds(tuple(ways))
+            print(f"| {name} | {theirs:.2f} | {ours:.2f} | {theirs / ours:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

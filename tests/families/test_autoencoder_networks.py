@@ -186,7 +186,7 @@ def test_what_cannot_be_is_refused() -> None:
         (Schema(kind="text", shape=()), {}, "text data; use rnn"),
     ):
         with pytest.raises((DataError, UsageError), match=told):
-            create(schema, AutoencoderSettings.resolve(settings.pop("preset", None), **settings))  # type: ignore[arg-type]
+            create(schema, AutoencoderSettings.resolve(settings.pop("preset", "dense"), **settings))  # type: ignore[arg-type]
 
 
 def test_edges_tell_which_way_they_run() -> None:

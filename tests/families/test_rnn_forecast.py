@@ -128,7 +128,7 @@ def test_the_task_makes_the_family_and_brings_its_preset() -> None:
     assert RnnSettings.resolve("classic", task="forecast").preset == "classic"
     assert RnnSettings.resolve().windows == {}
     labelled = SCHEMA.model_copy(update={"classes": ("a", "b")})
-    assert isinstance(create(labelled, RnnSettings()), Rnn)
+    assert isinstance(create(labelled, RnnSettings(preset="classic")), Rnn)
     with pytest.raises(DataError, match="no history before a horizon of 15"):
         create(SCHEMA, RnnSettings.resolve("forecast", horizon=15))
 

@@ -37,7 +37,7 @@ def create(schema: "Schema", settings: Settings) -> "Family":
     Raises: DataError if the family cannot use such data, UsageError for a preset that is still to be chosen.
     """
     if settings.preset == AUTO:
-        raise UsageError(f"preset = {AUTO!r}: the data choose one; see Settings.suited")
+        raise UsageError(f"preset = {AUTO!r}: the one that the data chose has to be named")
     match settings:
         case CnnSettings():
             from .cnn import family as cnn
