@@ -50,8 +50,6 @@ def split(content: Content, settings: DataSettings) -> tuple[dict[str, Examples]
     one that is to be cut.
     """
     if content.ordered:
-        if settings.share < 1:
-            raise UsageError("--share takes some examples of each class, and this is one course of time; leave it out")
         return _by_time(content, settings)
     parts = dict(content.splits)
     whole = parts["train"]
@@ -61,8 +59,7 @@ def split(content: Content, settings: DataSettings) -> tuple[dict[str, Examples]
             raise DataError(f"{option}: the data bring a test split of their own; leave one of the two away")
     rest = _without(torch.arange(len(whole)), [place for chosen in cut.values() for place in chosen], len(whole))
     for name, share in _shares(settings):
-        wanted = share > 0 or (settings.fold is not None and name == "test")
-        if name in parts or name in cut or not wanted:
+        if name in parts or name in cut or not (share or (settings.fold and name == "test")):
             continue
         left = whole.select(rest) if cut else whole
         if settings.group is None and isinstance(left.x, Mapped) and left.digests is None:
@@ -79,13 +76,14 @@ def split(content: Content, settings: DataSettings) -> tuple[dict[str, Examples]
     for name, part in parts.items():
         if not len(part):
             raise DataError(f"the {name} split is empty; give more data or a smaller --validation or --test")
-    if settings.share < 1:
-        parts["train"] = thinned(parts["train"], settings)
+    parts["train"] = thinned(parts["train"], settings)
     return {name: parts[name] for name in ORDER if name in parts}, cut
 
 
 def thinned(train: Examples, settings: DataSettings) -> Examples:
     """The share of train that is asked for, of each class one group at least; a smaller share is part of a larger."""
+    if settings.share == 1:
+        return train
     queues = groups(train, settings.group, settings.seed, "share")
     chosen = {*hold_out(queues, settings.share), *(place for queue in queues.values() for place in queue[0].places)}
     return train.select(torch.tensor(sorted(chosen)))
@@ -123,6 +121,8 @@ def _by_time(content: Content, settings: DataSettings) -> tuple[dict[str, Exampl
 
     Those of a text are told by their names, not by numbers.
     """
+    if settings.share < 1:
+        raise UsageError("--share takes some examples of each class, and this is one course of time; leave it out")
     if settings.fold or fields(settings):
         raise DataError("--fold, --group, --split, --test-on: one series or text is cut by time; leave them out")
     shares = [0.0 if name in content.splits else share for name, share in _shares(settings)]
