@@ -68,6 +68,12 @@ def test_by_time_and_at_an_epochs_end_if_that_is_cheap(tmp_path: Path, clock: Ca
     clock(2)
     assert keeper.due_after_epoch()
     assert not keeper.due(4)
+    keeper.cost = 0.0
+    keeper.save(state(3))
+    keeper.cost = 0.0
+    assert not keeper.due_after_epoch()  # however cheap
+    clock(11)
+    assert keeper.due_after_epoch()
 
 
 def test_off_is_never(tmp_path: Path, clock: Callable[[float], None]) -> None:

@@ -13,7 +13,8 @@ from .state import Point, State
 from .terms import Terms
 
 UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
-SHARE = 50  # an epoch's end is a checkpoint if no more than this part of the time goes into that
+SHARE = 50  # an epoch's end is a checkpoint if no more than this part of the time goes into that…
+APART = 10.0  # …and so many seconds have passed: epochs of a tenth of a second are soon trained again
 FAILURES = 2  # in a row that end a training
 
 
@@ -56,7 +57,8 @@ class Keeper:
 
         Raises: StorageError; see `wait`.
         """
-        return not self.off and not self._busy() and time.monotonic() - self._began >= SHARE * self.cost
+        past = time.monotonic() - self._began
+        return not self.off and not self._busy() and past >= max(SHARE * self.cost, APART)
 
     def save(self, state: State) -> None:
         """Begin to write a state, unless it is kept already. Raises: StorageError; see `wait`."""

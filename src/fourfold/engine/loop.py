@@ -15,6 +15,7 @@ from ..data.augment import Augmentation, asked
 from ..data.dataset import Batch, Dataset, Examples
 from ..data.feed import feed
 from ..data.order import batches
+from ..data.unlabelled import companions
 from ..errors import DivergedError, Stopped, StorageError
 from ..families.contract import Family, Sampler
 from ..runtime import Runtime, generator
@@ -26,7 +27,7 @@ from .evaluate import evaluate, generate, scalars
 from .health import Health, diversity
 from .history import History, Record
 from .keeper import Keeper
-from .memory import fit_batch
+from .memory import fit_batch, smaller
 from .placement import place
 from .state import tensors_of
 from .step import NotFiniteError, Stepper
@@ -80,6 +81,7 @@ class Trainer:
         average = Average(networks, settings.ema) if settings.ema else None
         self.steps = math.ceil(len(self.train) / settings.batch_size)  # an epoch
         self.augmentation = Augmentation(asked(settings.augment, dataset.schema), dataset.schema)
+        self.companions = companions(dataset, settings, runtime.device)
         phases = family.phases()
         stepper = Stepper(networks, phases, settings, self.steps * settings.epochs)
         health = Health(phases, settings.clip > 0, self.note)
@@ -101,7 +103,8 @@ class Trainer:
         self.history, self.watchers, self.keeper = history or self.history, watchers, keeper
         course = self.course
         course.began = time.monotonic()
-        fit_batch(course.stepper, self.train.gather(self.largest), partial(self.note, step=course.step))
+        heaviest = self.beside(self.train.gather(self.largest), course.step)
+        fit_batch(course.stepper, heaviest, partial(self.note, step=course.step))
         for watcher in self.watchers:
             watcher.begin(self.settings.epochs, self.steps, len(self.train))
         with self.stop.listening(), self.keeping():
@@ -151,11 +154,18 @@ class Trainer:
         course, seed = self.course, self.settings.seed
         step = course.step
         random = generator(seed, "step", step, device=self.runtime.device)
-        batch = self.augmentation.apply(plain, seed, step)
+        batch = self.beside(self.augmentation.apply(plain, seed, step), step)
+        at_once = course.stepper.at_once
         course.means.add(course.stepper(batch, step, random), len(batch))
+        if course.stepper.at_once < at_once:
+            self.note(smaller(course.stepper, len(batch)), step=step)
         if course.average:
             course.average.update(step)
         course.position += 1
+
+    def beside(self, batch: Batch, step: int) -> Batch:
+        """The batch with the unlabelled examples of its step, if any are learnt from."""
+        return self.companions.join(batch, step) if self.companions else batch
 
     def show(self, epoch: int) -> None:
         """Tell the watchers how the epoch goes."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..data.dataset import Batch
 from ..families.contract import Losses, Phase
+from ..runtime import out_of_memory
 from ..settings import Settings
 from .optim import Optimizer, learning_rate
 from .state import Tensors, prefixed, under
@@ -71,7 +72,7 @@ class Stepper:
         random: torch.Generator,
     ) -> Mapping[str, Figure]:
         """One phase: its loss, the gradient of that with respect to its own networks, one update."""
-        losses = self.differentiate(phase, trained, batch, step, random)
+        losses = self.fitting(phase, trained, batch, step, random)
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
         norm = norm_of(gradients)
         self.hold(losses.total, norm, step)
@@ -82,6 +83,22 @@ class Stepper:
         optimizer.clear()
         loss, gradient = ("loss", NORM) if len(self.phases) == 1 else (f"{phase.name}_loss", f"{phase.name}_{NORM}")
         return {loss: losses.total, gradient: norm, **losses.logged}
+
+    def fitting(
+        self, phase: Phase, trained: list[nn.Parameter], batch: Batch, step: int, random: torch.Generator
+    ) -> Losses:
+        """What `differentiate` gives, from here on in smaller parts if memory runs out although it was tried before."""
+        drawn = random.get_state()
+        while True:
+            try:
+                return self.differentiate(phase, trained, batch, step, random)
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error) or min(self.at_once, len(batch)) == 1:
+                    raise
+            # Not within `except`: the error holds on to what was computed.
+            self.optimizers[phase.name].clear()
+            self.at_once = (min(self.at_once, len(batch)) + 1) // 2
+            random.set_state(drawn)
 
     def differentiate(
         self, phase: Phase, trained: list[nn.Parameter], batch: Batch, step: int, random: torch.Generator
