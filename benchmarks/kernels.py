@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, max_pool2d, relu
+from torch.nn.functional import binary_cross_entropy_with_logits, conv2d, conv_transpose2d, leaky_relu, max_pool2d, relu
 
 from fourfold.data.dataset import Batch
 from fourfold.families.native import plain
 from fourfold.families.native.cross_entropy import cross_entropy
 from fourfold.families.native.norm import normalised
 from fourfold.families.native.pooling import pooled
+from fourfold.families.native.thin import narrowed, widened
 from fourfold.families.native.winograd import convolved
 from fourfold.families.rnn import networks, objective
 from fourfold.runtime import generator, keep_freed_memory
@@ -82,6 +83,22 @@ def residual() -> Iterator[Line]:
         yield f"batch norm and relu, 128×{channels}×{side}×{side}", torchs, ours
 
 
+def thin() -> Iterator[Line]:
+    """What is next to the pictures in a DCGAN, and in the classic CNN: maps of one channel, and of many."""
+    pictures, wide = torch.randn(128, 1, 32, 32), maps(128, 64, 16, 16)
+    weight, bias = maps(64, 1, 4, 4), torch.zeros(64, requires_grad=True)
+    torchs = both_ways(lambda w, b: leaky_relu(conv2d(pictures, w, b, 2, 1), 0.2), weight, bias)
+    ours = both_ways(lambda w, b: widened(pictures, w, b, 2, 1, slope=0.2), weight, bias)
+    yield "convolution 4×4 and leaky relu, 128×1×32×32 to 64 channels", torchs, ours
+    torchs = both_ways(lambda x, w: conv_transpose2d(x, w, None, 2, 1), wide, weight)
+    ours = both_ways(lambda x, w: narrowed(x, w, None, 2, 1), wide, weight)
+    yield "transposed convolution 4×4, 128×64×16×16 to 1 channel", torchs, ours
+    digits, weight, bias = torch.randn(128, 1, 28, 28), maps(32, 1, 3, 3), torch.zeros(32, requires_grad=True)
+    torchs = both_ways(lambda w, b: conv2d(digits, w, b), weight, bias)
+    ours = both_ways(lambda w, b: widened(digits, w, b), weight, bias)
+    yield "convolution 3×3, 128×1×28×28 to 32 channels", torchs, ours
+
+
 def recurrent() -> Iterator[Line]:
     """The classic recurrent network's loss and gradients."""
     network = networks.Classic(networks.Rows(28), networks.SimpleCell(28, 32, "relu", generator(0)), 10, generator(1))
@@ -106,7 +123,7 @@ def main() -> None:
     torch.set_num_threads(parser.parse_args().threads)
     keep_freed_memory()
     print("| work | torch | in C | torch's time over it |\n| --- | ---: | ---: | ---: |")
-    for lines in (pixels(), residual(), recurrent()):
+    for lines in (pixels(), residual(), thin(), recurrent()):
         for name, *ways in lines:
             theirs, ours = milliseconds(tuple(ways))
             print(f"| {name} | {theirs:.2f} | {ours:.2f} | {theirs / ours:.2f} |", flush=True)

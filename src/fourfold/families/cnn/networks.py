@@ -6,6 +6,7 @@ from torch.nn.functional import pad
 
 from ..blocks import glorot_
 from ..native.pooling import pooled
+from ..native.thin import widened
 
 SMALLEST = 10  # a side below this leaves nothing after the classic network's second pooling
 
@@ -20,9 +21,7 @@ class Classic(nn.Module):
         super().__init__()
         self.height = height
         # The article has relu before the pooling: of the greatest of four it is the same, at a quarter of the work.
-        self.features = nn.Sequential(
-            nn.Conv2d(channels, 32, 3), Pooled(), nn.Conv2d(32, 64, 3), Pooled(), nn.Flatten()
-        )
+        self.features = nn.Sequential(Widening(channels, 32, 3), Pooled(), nn.Conv2d(32, 64, 3), Pooled(), nn.Flatten())
         self.head = nn.Sequential(
             nn.Linear(64 * _side(height) * _side(width), 64),
             nn.ReLU(),
@@ -37,6 +36,14 @@ class Classic(nn.Module):
         """
         logits: Tensor = self.head(self.features(as_pictures(x, self.height)))
         return logits
+
+
+class Widening(nn.Conv2d):
+    """A convolution of the pictures themselves, whose channels are few; of stride 1, without padding."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Maps (n, outputs, h - kernel + 1, w - kernel + 1) of pictures (n, inputs, h, w)."""
+        return widened(input, self.weight, self.bias)
 
 
 class Pooled(nn.Module):
