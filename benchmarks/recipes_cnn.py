@@ -33,12 +33,11 @@ from fourfold.data.fitting import moments
 from fourfold.engine.evaluate import evaluate
 from fourfold.engine.loop import Trainer
 from fourfold.families.cnn.family import Cnn
-from fourfold.families.cnn.settings import CnnSettings
+from fourfold.families.cnn.settings import SOUND, CnnSettings
 from fourfold.runtime import keep_freed_memory, start
 
 SPOKEN = {"pattern": "{label}_{speaker}_{index}.wav"}
 SPEAKERS = 6
-VOICES = "voice,mask,bands"  # what makes a new speaker of an old one; not for telling who speaks
 
 # What is trained on: the data's place in DATA, and the settings that read and split it.
 SETS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -52,8 +51,8 @@ SETS: dict[str, tuple[str, dict[str, Any]]] = {
 RECIPE: dict[str, dict[str, Any]] = {
     "mnist": {"preset": "resnet"},
     "photos": {"preset": "small"},
-    "digits": {"preset": "small", "epochs": 40, "augment": VOICES},
-    "speakers": {"preset": "small", "epochs": 40, "augment": VOICES},
+    "digits": {"preset": "small", **SOUND},
+    "speakers": {"preset": "small", **SOUND},
 }
 TRIED: dict[str, dict[str, Any]] = {
     "recipe": {},
@@ -76,7 +75,7 @@ TRIED: dict[str, dict[str, Any]] = {
     "mixup": {"augment": "default,mixup"},
     "default": {"augment": "default"},
     "no-voice": {"augment": "mask,bands"},
-    "warp": {"augment": f"{VOICES},warp"},
+    "warp": {"augment": "default,warp"},
 }
 
 

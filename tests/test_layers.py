@@ -16,7 +16,7 @@ LAYERS = [
     ["judge"],
     ["run", "model"],
     ["card", "answers"],
-    ["modelfile"],
+    ["modelfile", "step_answers"],
     ["engine"],
     ["families"],
     ["metrics"],
@@ -66,7 +66,7 @@ def problems(path: Path) -> list[str]:
         if target[0] != here[0] and RANK[target[0]] >= RANK[here[0]]:
             wrong.append(".".join(target))
         if here[:1] == ("families",) and target[:1] == ("families",) and len(here) > 2 and len(target) > 1:
-            allowed = {here[1], "contract", "blocks", "native", "targets"}
+            allowed = {here[1], "contract", "blocks", "native", "targets", "trunk"}
             wrong += [".".join(target)] if target[1] not in allowed else []
         if here[:2] == ("data", "sources") and len(here) > 2 and target[:2] == ("data", "sources") and len(target) > 2:
             wrong.append(".".join(target))

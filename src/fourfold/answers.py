@@ -26,6 +26,7 @@ from .families.contract import (
     Detector,
     Family,
     Forecaster,
+    Labeller,
     Regressor,
     Sampler,
     Steered,
@@ -35,9 +36,9 @@ from .families.contract import (
 )
 from .metrics.forecasting import QUANTILES
 from .metrics.reconstruction import error_per_example
-from .metrics.tagging import HALF
 from .runtime import generator
 from .settings import Reading
+from .step_answers import tell_steps
 
 Array = np.ndarray[Any, Any]
 ABLE = {
@@ -50,7 +51,7 @@ ABLE = {
     Viewer: "cnn (--task classify)",
     Writer: "rnn (--task write)",
 }
-TELLS = (Regressor, Tagger)  # what tells numbers of an example: its own, or probabilities of tags
+TELLS = (Labeller, Regressor, Tagger)  # what tells numbers of an example: its own, or probabilities of tags or steps
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def as_judged(family: Family, schema: Schema, examples: Examples) -> Examples:
         return windows.every_window(examples, family.context, family.horizon)
     if isinstance(family, Writer):
         return passages(examples, Vocabulary(schema.vocabulary or ""), schema.reading.longest)
-    if isinstance(family, Classifier | Regressor | Tagger) and examples.y is None:
+    if isinstance(family, Classifier | Labeller | Regressor | Tagger) and examples.y is None:
         raise DataError(f"{examples.names[0]}: no labels to judge by")
     return examples
 
@@ -214,6 +215,17 @@ def examine(family: Detector, networks: Mapping[str, nn.Module], schema: Schema,
     return Verdicts(examples.names, torch.cat(scores).numpy(), family.threshold(networks), shares)
 
 
+def decode(coder: Coder, networks: Mapping[str, nn.Module], schema: Schema, codes: Array) -> Array:
+    """Examples in the data's own units from codes (n, latent). Raises: DataError if the codes have another size."""
+    if codes.ndim != 2 or codes.shape[1] != coder.latent_size:
+        raise DataError(f"codes of shape {codes.shape}: (n, {coder.latent_size}) is expected")
+    latents = torch.as_tensor(codes, dtype=torch.float32).to(next(networks["decoder"].parameters()).device)
+    with asking(networks):
+        parts = [coder.decode(networks, part).cpu() for part in torch.split(latents, BATCH_SIZE)]
+        decoded = schema.restore(torch.cat(parts))
+    return decoded.numpy()
+
+
 def reconstruct(coder: Coder, networks: Mapping[str, nn.Module], schema: Schema, batch: Batch, steps: int) -> Tensor:
     """Mean squared errors (n,), and beside them reconstructions in the data's own units, flat: (n, 1 + values).
 
@@ -249,23 +261,16 @@ def class_table(schema: Schema, examples: Examples, probabilities: Array) -> pl.
     )
 
 
-def tell(family: Regressor | Tagger, networks: Mapping[str, nn.Module], schema: Schema, examples: Examples) -> Tensor:
-    """Numbers (n, targets) in the data's own units, or probabilities (n, tags), on the CPU."""
+def tell(
+    family: Labeller | Regressor | Tagger, networks: Mapping[str, nn.Module], schema: Schema, examples: Examples
+) -> Tensor:
+    """Numbers (n, targets) in the data's own units, or probabilities (n, tags) or (n, time, classes), on the CPU."""
+    if isinstance(family, Labeller):
+        return tell_steps(family, networks, schema, examples)
     ask = family.estimate if isinstance(family, Regressor) else family.tag
     device = next(next(iter(networks.values())).parameters()).device
     with asking(networks):
         return torch.cat([ask(networks, batch).cpu() for batch in in_order(feed(examples, schema, device), BATCH_SIZE)])
-
-
-def told_table(schema: Schema, examples: Examples, told: Array) -> pl.DataFrame:
-    """A row an input: a column for each number; of tags those that are likely, and the probability of each."""
-    names = list(examples.names)
-    if schema.targets is not None:
-        return pl.DataFrame({"input": names, **{name: told[:, i] for i, name in enumerate(schema.targets)}})
-    assert schema.tags is not None
-    likely = [[schema.tags[i] for i in np.flatnonzero(row >= HALF)] for row in told]
-    shares = {f"p({name})": told[:, i] for i, name in enumerate(schema.tags)}
-    return pl.DataFrame({"input": names, "tags": ["|".join(tags) for tags in likely], **shares})
 
 
 def code_table(examples: Examples, codes: Array) -> pl.DataFrame:

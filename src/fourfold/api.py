@@ -19,6 +19,7 @@ from .data.audit.findings import require_classes
 from .data.dataset import Dataset
 from .data.feed import feed, in_order
 from .data.schema import Schema
+from .data.unlabelled import accompanied, marked
 from .engine.checkpoint import Checkpoint, Tell, newest
 from .engine.evaluate import BATCH_SIZE, asking, evaluate
 from .engine.history import History
@@ -28,7 +29,7 @@ from .engine.terms import differences, machine_of, require_same, terms, versions
 from .engine.watcher import Watcher
 from .errors import DivergedError, ModelError, ResumeError, UsageError
 from .families.contract import Detector, Family, Networks
-from .families.warmstart import freeze, warm_start
+from .families.warmstart import freeze, tensors, warm_start
 from .model import Model
 from .modelfile import DESCRIPTION, Origin
 from .report.curves import draw
@@ -111,7 +112,8 @@ def fit(
         runtime = start(settings.device, settings.threads)
         settings, dataset = _open(source, settings, watchers)
     with _within_memory(settings):
-        trainer = Trainer(_family(dataset, settings), dataset, runtime, partial(_begin, settings, dataset.schema))
+        begin = partial(_begin, settings, dataset.schema, watchers)
+        trainer = Trainer(_family(dataset, settings), dataset, runtime, begin)
         with Run.create(out, settings, dataset) as run:
             run.log(f"on {runtime.name}, {torch.get_num_threads()} threads")
             keeper = Keeper(run.folder, settings.checkpoint_every, terms(settings, dataset, runtime), teller(run))
@@ -154,17 +156,18 @@ def _go_on(
     runtime = start(*machine_of(settings, then))
     settings, dataset = _open(source, settings, watchers)
     now = terms(settings, dataset, runtime)
-    changed = dataset.fingerprint != (then.fingerprint if then else run.fingerprint())
+    changed = marked(dataset) != (then.fingerprint if then else run.fingerprint())
     if changed and not allow_data_change:
         raise ResumeError(
-            f"{dataset.source}: changed since the training began; put the data back, or go on with what is "
-            "there now by --allow-data-change"
+            f"{dataset.source}{' or what is named unlabelled' if dataset.unlabelled else ''}: changed since the "
+            "training began; put the data back, or go on with what is there now by --allow-data-change"
         )
     if changed:
         run.require_alike(dataset.schema)
     for difference in differences(now, then) if then else ():
         tell(f"{difference}; the result may differ in its last bits")
-    trainer = Trainer(_family(dataset, settings), dataset, runtime, partial(_begin, settings, dataset.schema))
+    begin = partial(_begin, settings, dataset.schema, watchers)
+    trainer = Trainer(_family(dataset, settings), dataset, runtime, begin)
     course = trainer.course
     if checkpoint:
         (course.adopt if changed else course.restore)(checkpoint.load(course.largest))
@@ -172,7 +175,7 @@ def _go_on(
     run.describe(settings, dataset)
     run.log(f"goes on after step {course.step}, in epoch {course.closed + 1}")
     if changed:
-        history.note(f"the data changed after step {course.step}: SHA-256 {dataset.fingerprint}", course.step)
+        history.note(f"the data changed after step {course.step}: SHA-256 {marked(dataset)}", course.step)
     last = checkpoint.manifest.point if checkpoint else None
     keeper = Keeper(run.folder, settings.checkpoint_every, now, tell, last)
     return _complete(run, trainer, dataset, history, keeper, watchers)
@@ -209,6 +212,7 @@ def _keep(run: Run, trainer: Trainer, dataset: Dataset, outcome: Outcome, histor
     }
     where = origin(dataset, outcome, runtime, history)
     trained = Model(family, outcome.networks, splits, where, runtime, dataset, run.folder)
+    trained.calibrate(dataset.validation)
     draw(history.records, run.plots / "history.png")
     run.keep_model(trained.save)
     return trained
@@ -227,7 +231,7 @@ def _open(source: str | Path | Arrays, settings: Settings, watchers: Sequence[Wa
     require_classes(dataset)
     if settings.allow != "duplicates":
         require_apart(dataset)
-    return settings, dataset
+    return accompanied(settings, dataset, reading)
 
 
 def _family(dataset: Dataset, settings: Settings) -> Family:
@@ -238,7 +242,7 @@ def _family(dataset: Dataset, settings: Settings) -> Family:
     return family
 
 
-def _begin(settings: Settings, schema: Schema, networks: Networks) -> None:
+def _begin(settings: Settings, schema: Schema, watchers: Sequence[Watcher], networks: Networks) -> None:
     """Put what the settings name into the place of random weights. Raises: ModelError, UsageError."""
     if settings.init_from is None:
         if settings.freeze:
@@ -247,6 +251,9 @@ def _begin(settings: Settings, schema: Schema, networks: Networks) -> None:
     place = Path(settings.init_from).expanduser()
     description, weights = modelfile.read(place / "model" if (place / "model").is_dir() else place)
     copied = warm_start(networks, weights, same_classes=description.example.names == schema.names)
+    several = len(dict(tensors(networks)))
+    for watcher in watchers:
+        watcher.reading(f"{len(copied)} of {several} tensors begin as those of {settings.init_from}", 0, 0)
     if settings.freeze:
         freeze(networks, copied)
 
@@ -276,10 +283,11 @@ def teller(run: Run) -> Tell:
 
 def origin(dataset: Dataset, outcome: Outcome, runtime: Runtime, history: History) -> Origin:
     """Where a model comes from."""
+    beside = {} if dataset.unlabelled is None else {"unlabelled": len(dataset.unlabelled)}
     return Origin(
         data=dataset.source,
         fingerprint=dataset.fingerprint,
-        examples={name: len(part) for name, part in dataset.splits.items()},
+        examples={name: len(part) for name, part in dataset.splits.items()} | beside,
         epochs=outcome.epochs,
         epoch=outcome.epoch,
         seconds=outcome.seconds,

@@ -9,6 +9,7 @@ WORDS = {
     "classify": "tells apart",
     "regress": "tells numbers of",
     "tag": "tells tags of",
+    "label": "tells the class of every step of",
     "detect": "tells what is not normal among",
     "forecast": "tells what follows the histories in",
     "reconstruct": "makes short codes of",
@@ -19,6 +20,7 @@ USES = {
     "classify": "fourfold predict . INPUT…",
     "regress": "fourfold predict . INPUT…",
     "tag": "fourfold predict . INPUT…",
+    "label": "fourfold predict . INPUT…",
     "detect": "fourfold detect . INPUT…",
     "forecast": "fourfold predict .\nfourfold predict . HISTORY",
     "reconstruct": "fourfold encode . DATA\nfourfold reconstruct . INPUT…",
@@ -50,6 +52,7 @@ def card(description: Description, parameters: int) -> str:
             if "test" in description.metrics
             else "There was no test split: nothing here tells how it does on new data.",
             "",
+            *_temperature(description.temperature),
             "## Training",
             "",
             f"- data: {origin.data} ({examples}), SHA-256 {origin.fingerprint}",
@@ -79,6 +82,17 @@ def describe(schema: Schema) -> str:
     if schema.kind == "sound":
         return f"sounds at {schema.reading.rate:,} Hz as {schema.shape[0]} log-mel bands, {length} frames{classes}"
     return f"series of {schema.shape[0]} channel{'s' if schema.shape[0] > 1 else ''}, {length}{classes}"
+
+
+def _temperature(temperature: float) -> list[str]:
+    """What a classifier's probabilities went through, if anything."""
+    if temperature == 1:
+        return []
+    return [
+        f"Probabilities are softmax(logits / {temperature:.4g}): the validation split asked for this temperature after "
+        "training. Figures are from before it; it changes no class.",
+        "",
+    ]
 
 
 def _table(metrics: dict[str, dict[str, Any]]) -> list[str]:

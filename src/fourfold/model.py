@@ -1,6 +1,6 @@
 """A trained model: what a user keeps, ships and asks."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from . import answers as answering
 from . import data as datalayer
-from . import families, modelfile
+from . import families, modelfile, step_answers
 from .card import card
 from .data import Arrays, Inputs, are_arrays
 from .data.dataset import Batch, Dataset, Examples, Request
@@ -22,6 +22,9 @@ from .engine.evaluate import BATCH_SIZE, asking, evaluate, generate
 from .engine.placement import place
 from .errors import DataError, ModelError, UsageError
 from .families.contract import Classifier, Coder, Detector, Family, Forecaster, Metrics, Sampler, Steered, Viewer
+from .families.warmstart import tensors
+from .metrics.calibration import fit_temperature, temper
+from .metrics.classification import logarithms
 from .modelfile import Description, Origin
 from .runtime import Runtime, generator, start
 from .settings import Settings
@@ -36,7 +39,8 @@ class Model:
     schema of the training data: same columns, same scale, same classes.
 
     family: its mathematics, with `family.schema` and `family.settings`. metrics: figures
-    by split, as judged when training ended. run: the folder of its training, if there is one.
+    by split, as judged when training ended, before the temperature. run: the folder of its training,
+    if there is one. temperature: what a classifier's logits are divided by when it predicts.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Model:
         runtime: Runtime,
         dataset: Dataset | None = None,
         run: Path | None = None,
+        temperature: float = 1.0,
     ) -> None:
         self.family = family
         self.networks = networks
@@ -56,6 +61,7 @@ class Model:
         self.runtime = runtime
         self.dataset = dataset
         self.run = run
+        self.temperature = temperature
 
     def __repr__(self) -> str:
         return f"Model({self.settings.family}, {self.settings.preset}, {self.parameters:,} parameters)"
@@ -78,7 +84,7 @@ class Model:
     @property
     def weights(self) -> dict[str, Tensor]:
         """Every network's tensors, as NETWORK.NAME."""
-        return dict(_tensors(self.networks))
+        return dict(tensors(self.networks))
 
     def predict(self, inputs: Inputs | None = None, views: bool = False) -> Array | pl.DataFrame:
         """Which class, how surely; or what follows.
@@ -98,7 +104,7 @@ class Model:
             return verdicts.scores if are_arrays(inputs) else verdicts.frame(self.schema)
         if isinstance(self.family, answering.TELLS):
             told = answering.tell(self.family, self.asked(views), self.schema, examples).numpy()
-            return told if are_arrays(inputs) else answering.told_table(self.schema, examples, told)
+            return told if are_arrays(inputs) else step_answers.told_table(self.schema, examples, told)
         probabilities = self.probabilities(examples, views).numpy()
         return probabilities if are_arrays(inputs) else answering.class_table(self.schema, examples, probabilities)
 
@@ -106,11 +112,18 @@ class Model:
         """The networks, or those that look at each example several times. Raises: UsageError if it cannot."""
         return self._able(Viewer, "take several views").viewed(self.networks) if views else self.networks
 
-    def probabilities(self, examples: Examples, views: bool = False) -> Tensor:
-        """Of each class, float32 (n, classes), on the CPU. Raises: UsageError if this is no classifier."""
+    def probabilities(self, examples: Examples, views: bool = False, tempered: bool = True) -> Tensor:
+        """Of each class, float32 (n, classes), on the CPU, tempered or not. Raises: UsageError if it tells none."""
         family = self._able(Classifier, "predict")
         networks = self.asked(views)
-        return self._ask(examples, lambda batch: family.predict(networks, batch))
+        said = self._ask(examples, lambda batch: family.predict(networks, batch))
+        return temper(logarithms(said), self.temperature).exp().float() if tempered and self.temperature != 1 else said
+
+    def calibrate(self, held_out: Examples | None) -> None:
+        """Fit a classifier's temperature on labelled examples that did not train it; 1 if these do not tell any."""
+        if isinstance(self.family, Classifier) and held_out is not None and held_out.y is not None:
+            said = logarithms(self.probabilities(held_out, tempered=False))
+            self.temperature = fit_temperature(said, held_out.y) or 1.0
 
     def verdicts(self, examples: Examples) -> answering.Verdicts:
         """What a detector says of examples. Raises: UsageError if this is none."""
@@ -211,14 +224,7 @@ class Model:
 
         Raises: UsageError if this is no autoencoder, DataError if the codes have another size.
         """
-        family = self._able(Coder, "decode")
-        if codes.ndim != 2 or codes.shape[1] != family.latent_size:
-            raise DataError(f"codes of shape {codes.shape}: (n, {family.latent_size}) is expected")
-        with asking(self.networks):
-            latents = torch.as_tensor(codes, dtype=torch.float32).to(self.runtime.device)
-            parts = [family.decode(self.networks, part).cpu() for part in torch.split(latents, BATCH_SIZE)]
-            decoded = self.schema.restore(torch.cat(parts))
-        return decoded.numpy()
+        return answering.decode(self._able(Coder, "decode"), self.networks, self.schema, codes)
 
     def reconstruct(self, inputs: Inputs) -> Array | pl.DataFrame:
         """What is left of the inputs after encoding and decoding, in their own units.
@@ -253,6 +259,7 @@ class Model:
             example=self.schema,
             metrics=self.metrics,
             origin=self.origin,
+            temperature=self.temperature,
             sha256="",
         )
         modelfile.write(Path(folder), description, self.weights, card(description, self.parameters))
@@ -272,27 +279,21 @@ def load(folder: Path, device: str = "auto") -> Model:
 
     Raises: ModelError, naming the file and what is wrong, if it is no model or damaged.
     """
-    description, weights = modelfile.read(folder)
+    told, weights = modelfile.read(folder)
     try:
-        settings = families.settings_of(description.family)(**description.settings)
-        family = families.create(description.example, settings)
+        settings = families.settings_of(told.family)(**told.settings)
+        family = families.create(told.example, settings)
         with torch.device("meta"):  # shapes alone, since a description may ask for any size
-            own = dict(_tensors(family.build(torch.Generator())))
+            own = dict(tensors(family.build(torch.Generator())))
             modelfile.require_alike(folder / modelfile.WEIGHTS, own, weights)
     except ModelError:
         raise
     except (UsageError, DataError, RuntimeError) as error:
         raise ModelError(f"{folder / modelfile.DESCRIPTION}: {error}") from error
     networks = family.build(torch.Generator())
-    for name, tensor in _tensors(networks):
+    for name, tensor in tensors(networks):
         tensor.copy_(weights[name])
     runtime = start(device)
     for network in place(family, networks, runtime).values():
         network.eval().requires_grad_(False)
-    return Model(family, networks, description.metrics, description.origin, runtime)
-
-
-def _tensors(networks: dict[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:
-    for name, network in networks.items():
-        for key, tensor in network.state_dict().items():
-            yield f"{name}.{key}", tensor
+    return Model(family, networks, told.metrics, told.origin, runtime, temperature=told.temperature)

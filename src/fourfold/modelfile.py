@@ -20,6 +20,7 @@ from torch import Tensor
 from .data.schema import Schema
 from .engine.tensorfile import LARGEST_HEADER, MOST_TENSORS
 from .errors import ModelError
+from .metrics.calibration import COLDEST, HOTTEST
 from .storage import as_json, new_folder
 
 WEIGHTS, DESCRIPTION, CARD = "weights.safetensors", "model.json", "README.md"
@@ -56,6 +57,7 @@ class Description(BaseModel):
     example: Schema = Field(alias="schema")
     metrics: dict[str, dict[str, Any]]  # by split
     origin: Origin
+    temperature: float = Field(1.0, ge=COLDEST, le=HOTTEST)  # of a classifier's probabilities; 1 leaves them alone
     sha256: str  # of the weights' file
     seal: str = ""  # SHA-256 of this file, this value taken out; without one, as people write it, nothing is compared
 

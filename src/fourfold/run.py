@@ -18,6 +18,7 @@ from .data.dataset import Dataset
 from .data.finding import Finding
 from .data.formats.pictures import write_grid
 from .data.schema import Schema
+from .data.unlabelled import marked
 from .engine.blame import Failure
 from .engine.history import Record
 from .errors import ResumeError, StorageError, UsageError
@@ -88,7 +89,7 @@ class Run:
 
         values = {"family": settings.family, "data": dataset.source, **settings.model_dump(mode="json")}
         write_file(self.folder / SCHEMA, as_json(dataset.schema.model_dump(mode="json")))
-        write_file(self.folder / SPLITS, json.dumps({"fingerprint": dataset.fingerprint, **dataset.held_out}))
+        write_file(self.folder / SPLITS, json.dumps({"fingerprint": marked(dataset), **dataset.held_out}))
         write_file(self.folder / SETTINGS, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
     def described(self) -> tuple[Settings, str]:

@@ -90,7 +90,8 @@ def test_it_is_judged_beside_plain_rules_and_beats_naive(forecaster: Path, run: 
     lost = [name for name, each in figures["rivals"].items() if each["mase"] <= figures["mase"]]
     assert len([remark for remark in figures["remarks"] if "it loses to" in remark]) == len(lost)
     code, out, _ = run("evaluate", forecaster)
-    assert "seasonal naive mase" in out
+    assert out.splitlines()[0].split("\t")[:4] == ["figure", "value", "naive", "seasonal naive"]
+    assert (forecaster / "evaluation" / "rivals.png").exists()
 
 
 def test_other_data_are_judged_at_every_moment(forecaster: Path, course: Path, run: Any) -> None:

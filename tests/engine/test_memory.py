@@ -1,5 +1,6 @@
 """A batch that does not fit into memory is computed in parts, with the same result, or refused with what fits."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +60,9 @@ def gradients(one: Trainer, batch: Batch) -> tuple[list[Tensor], float]:
 def limited(tmp_path: Path, megabytes: int, way: str, *words: str) -> tuple[int, str]:
     """The command line in a process that may take so much. Returns: exit code, what it told."""
     command = [sys.executable, "-c", SCRIPT, str(megabytes), way, *words, "--out", str(tmp_path / "run")]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    # glibc reserves 64 MiB of addresses for every thread that allocates, however little it takes.
+    environment = os.environ | {"MALLOC_ARENA_MAX": "1"}
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     return ran.returncode, ran.stderr
 
 

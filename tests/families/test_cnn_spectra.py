@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fourfold.families.cnn.resnet import ResNet, sizes
-from fourfold.families.cnn.spectra import as_picture, centred, height, stretched
+from fourfold.families.cnn.spectra import FEWEST_BANDS, as_picture, centred, height, smoothed, stretched
 
 LENGTHS = torch.tensor([30, 7, 1, 19])
 RAGGED = st.lists(st.integers(1, 30), min_size=1, max_size=4)
@@ -21,8 +21,8 @@ def some(lengths: Tensor, bands: int = 10, seed: int = 4) -> Tensor:
     return torch.where(torch.arange(30)[:, None] < lengths[:, None, None], x, 0)
 
 
-def network() -> ResNet:
-    shape = (1, 16, 10)
+def network(bands: int = 10) -> ResNet:
+    shape = (1, 16, bands)
     return ResNet(shape, 3, sizes(shape, 4), 0.0, torch.Generator().manual_seed(0)).eval()
 
 
@@ -31,6 +31,18 @@ def test_the_height_is_between_the_shortest_and_the_longest(shortest: int, more:
     found = height((shortest, shortest + more))
     assert 16 <= found <= 256
     assert found in (16, 256) or (found - 1) ** 2 < shortest * (shortest + more) <= found**2
+
+
+@pytest.mark.parametrize("bands", [4, FEWEST_BANDS - 1, FEWEST_BANDS, FEWEST_BANDS + 1, 64])
+def test_a_smoothed_band_is_the_mean_of_two(bands: int) -> None:
+    x = some(LENGTHS, bands)
+    made = smoothed(x)
+    if bands < FEWEST_BANDS:
+        assert torch.equal(made, x)
+        return
+    for band in range(math.ceil(bands / 2)):
+        pair = [x[:, :, each] for each in (2 * band, 2 * band + 1) if each < bands]
+        torch.testing.assert_close(made[:, :, band], sum(pair, torch.zeros(4, 30)) / len(pair))
 
 
 @settings(deadline=None, max_examples=30)
@@ -60,10 +72,11 @@ def test_stretched_lies_on_the_lines_between_frames(lengths: list[int], seed: in
             torch.testing.assert_close(made[place, frame], expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("bands", [10, 24])
 @pytest.mark.parametrize("rubbish", [0.0, 1e6, math.inf, math.nan])
-def test_what_stands_past_the_end_changes_nothing(rubbish: float) -> None:
-    made = network()
-    x = some(LENGTHS)
+def test_what_stands_past_the_end_changes_nothing(rubbish: float, bands: int) -> None:
+    made = network(bands)
+    x = some(LENGTHS, bands)
     expected = made(x, LENGTHS)
     filled = torch.where((torch.arange(30) >= LENGTHS[:, None])[:, :, None], rubbish, x)
     assert torch.equal(made(filled, LENGTHS), expected)

@@ -1,6 +1,7 @@
 """What stands past the end of an example changes nothing: no loss, no prediction, no metric."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -8,12 +9,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fourfold.data.augment import NAMES, Augmentation
-from fourfold.data.dataset import Examples
+from fourfold.data.dataset import Batch, Examples
 from fourfold.data.feed import Resident, Streamed, feed
 from fourfold.data.schema import Kind, Schema
 from fourfold.data.vocabulary import fit_vocabulary
 from fourfold.engine.evaluate import evaluate
 from fourfold.families import FAMILIES, create
+from fourfold.families.autoencoder.settings import AutoencoderSettings
 from fourfold.families.contract import Classifier
 from fourfold.runtime import generator
 from fourfold.settings import AUTO, Reading
@@ -62,7 +64,8 @@ def with_rubbish(examples: Examples, more: int) -> Examples:
 @pytest.mark.parametrize("more", [0, 17])
 def test_padding_changes_no_loss_no_prediction_and_no_metric(family: str, preset: str, kind: Kind, more: int) -> None:
     schema = schema_of(kind)
-    made = create(schema, FAMILIES[family].resolve(preset))
+    only_of_texts = {} if kind == "text" or preset != "text" else {"wide": False}
+    made = create(schema, FAMILIES[family].resolve(preset, **only_of_texts))
     networks = made.build(generator(0, "weights"))
     plain, padded = (Resident(part, schema, CPU) for part in (some(kind), with_rubbish(some(kind), more)))
     index = torch.tensor([5, 0, 31, 7])
@@ -84,3 +87,21 @@ def test_padding_changes_no_augmentation(kind: Kind) -> None:
     batches = [augmentation.apply(part.gather(torch.tensor([0, 3, 9])), 0, 1) for part in parts]
     assert torch.equal(batches[0].x, batches[1].x)
     assert not torch.equal(batches[0].x, parts[0].gather(torch.tensor([0, 3, 9])).x)
+
+
+@pytest.mark.parametrize("task", ["reconstruct", "detect"])
+def test_an_autoencoder_reads_nothing_past_an_end_be_it_infinite(task: str) -> None:
+    schema = Schema(kind="series", shape=(3,), lengths=(2, 12), mean=(0.0,) * 3, std=(1.0,) * 3)
+    family: Any = create(schema, AutoencoderSettings.resolve("sequence", task=task))
+    networks = family.build(generator(0, "weights"))
+    lengths = torch.tensor([2, 5, 9, 12])
+    inside = (torch.arange(12) < lengths[:, None])[:, :, None]
+    x = torch.where(inside, torch.randn(4, 12, 3, generator=generator(0, "x")), 0)
+    clean = Batch(x, lengths, None, torch.arange(4))
+    endless = replace(clean, x=torch.where(inside, x, torch.inf))
+    with torch.no_grad():
+        assert torch.equal(family.encode(networks, clean), family.encode(networks, endless))
+        assert family.evaluate(networks, [clean]) == family.evaluate(networks, [endless])
+        (phase,) = family.phases()
+        losses = [phase.loss(networks, batch, generator(0, "loss")).total for batch in (clean, endless)]
+    assert torch.equal(*losses)

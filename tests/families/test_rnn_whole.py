@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fourfold.data.dataset import Batch
 from fourfold.families import native
+from fourfold.families.contract import Losses
 from fourfold.families.rnn import whole
 from fourfold.families.rnn.networks import Classic, Embedding, GruCell, Rows, SimpleCell
 from fourfold.families.rnn.objective import classification
@@ -49,10 +50,14 @@ def batch(n: int, t: int, f: int, k: int, *, ragged: bool = False, shares: bool 
     return Batch(x, lengths, y, torch.arange(n))
 
 
-def results(loss: Tensor | None, network: nn.Module) -> list[Tensor]:
-    """A loss and its gradients."""
+def results(loss: Tensor | Losses | None, network: nn.Module) -> list[Tensor]:
+    """A loss and its gradients, which come with it or are autograd's."""
     assert loss is not None
-    return [loss.detach(), *torch.autograd.grad(loss, list(network.parameters()))]
+    weights = list(network.parameters())
+    if isinstance(loss, Tensor):
+        return [loss.detach(), *torch.autograd.grad(loss, weights)]
+    assert loss.gradients is not None
+    return [loss.total, *(loss.gradients[weight] for weight in weights)]
 
 
 def plain(network: nn.Module, some: Batch, smoothing: float = 0.0) -> list[Tensor]:
@@ -104,7 +109,7 @@ def test_loss_and_gradients_are_the_formulas(
     exact = replace(some, x=some.x.double(), y=some.y.double() if shares else some.y)
     loss, nearest = formula(double, exact, smoothing)
     assume(nearest > NEAREST)
-    assert distance(results(whole.loss(network, some, smoothing), network), results(loss, double)) < 1e-6
+    assert distance(results(whole.losses(network, some, smoothing), network), results(loss, double)) < 1e-6
 
 
 @needs_compiler
@@ -112,7 +117,7 @@ def test_loss_and_gradients_are_the_formulas(
 def test_more_examples_than_parts_and_more_steps_than_a_cache_holds(ragged: bool) -> None:
     for n, t, f, h, k in ((1100, 2, 3, 8, 3), (20, 784, 1, 32, 10), (3, 9, 128, 128, 128)):
         network, some = classic(f, h, k, "tanh"), batch(n, t, f, k, ragged=ragged)
-        assert distance(results(whole.loss(network, some), network), plain(network, some)) < 3e-6
+        assert distance(results(whole.losses(network, some), network), plain(network, some)) < 3e-6
 
 
 @needs_compiler
@@ -124,14 +129,14 @@ def test_what_stands_past_an_end_changes_nothing(activation: str, rubbish: float
     past = torch.arange(9) >= lengths[:, None]
     clean, filled = (
         results(
-            whole.loss(network, replace(some, x=some.x.masked_fill(past[..., None], value), lengths=lengths)), network
+            whole.losses(network, replace(some, x=some.x.masked_fill(past[..., None], value), lengths=lengths)), network
         )
         for value in (0.0, rubbish)
     )
     assert all(map(torch.equal, clean, filled))
     assert some.y is not None
     alone = [
-        results(whole.loss(network, Batch(x[None, :length], None, y[None], y[None])), network)[0]
+        results(whole.losses(network, Batch(x[None, :length], None, y[None], y[None])), network)[0]
         for x, length, y in zip(some.x, lengths.tolist(), some.y, strict=True)
     ]
     assert clean[0].item() == pytest.approx(torch.stack(alone).mean().item(), rel=1e-6)
@@ -145,7 +150,7 @@ def test_the_number_of_threads_changes_no_bit_and_denormal_numbers_stay(
     network, some, found = classic(5, 24, 3), batch(n, 6, 5, 3, ragged=True), []
     for threads in (1, 2, 5):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        found.append(results(whole.loss(network, some, 0.1), network))
+        found.append(results(whole.losses(network, some, 0.1), network))
     assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(other, found[0], strict=True))
     assert torch.full((1 << 16,), 1e-40).mul(0.5).all()
 
@@ -155,37 +160,23 @@ def test_other_layouts_and_pictures_serve() -> None:
     network, some = classic(5, 12, 3), batch(9, 6, 5, 3, ragged=True)
     assert some.y is not None
     assert some.lengths is not None
-    expected = results(whole.loss(network, some), network)
-    wide = {name: torch.stack((one, one), 1)[:, 0] for name, one in {"y": some.y, "lengths": some.lengths}.items()}
+    expected = results(whole.losses(network, some), network)
+    y, lengths = (torch.stack((one, one), 1)[:, 0] for one in (some.y, some.lengths))
     turned = some.x.transpose(1, 2).contiguous().transpose(1, 2)
-    for other in (Batch(turned, **wide, index=some.index), replace(some, x=some.x[:, None])):
-        assert all(map(torch.equal, results(whole.loss(network, other), network), expected))
-
-
-@needs_compiler
-def test_a_weighted_loss_has_weighted_gradients_a_second_time_too_but_no_second_derivative() -> None:
-    network, some = classic(5, 12, 3), batch(9, 6, 5, 3)
-    (_, *once), loss = results(whole.loss(network, some), network), whole.loss(network, some)
-    assert loss is not None
-    weights = list(network.parameters())
-    for _ in range(2):
-        thrice = torch.autograd.grad(3 * loss, weights, retain_graph=True)
-        assert all(torch.equal(a, 3 * b) for a, b in zip(thrice, once, strict=True))
-    gradient = torch.autograd.grad(loss.square(), weights, create_graph=True)[0]
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()  # type: ignore[no-untyped-call]
+    for other in (replace(some, x=turned, y=y, lengths=lengths), replace(some, x=some.x[:, None])):
+        assert all(map(torch.equal, results(whole.losses(network, other), network), expected))
 
 
 @needs_compiler
 def test_without_gradients_the_loss_is_the_same() -> None:
     network, some = classic(5, 12, 3), batch(40, 6, 5, 3, ragged=True)
-    learning = results(whole.loss(network, some), network)[0]
+    learning = results(whole.losses(network, some), network)[0]
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
-            judging = whole.loss(network, some)
+            judging = whole.losses(network, some)
         assert judging is not None
-        assert not judging.requires_grad
-        assert torch.equal(judging, learning)
+        assert judging.gradients is None
+        assert torch.equal(judging.total, learning)
 
 
 @needs_compiler
@@ -199,8 +190,9 @@ def test_what_is_not_finite_is_never_a_finite_loss(activation: str, where: str, 
     with torch.no_grad():
         spoilt = some.x if where == "x" else network.get_parameter(where)
         spoilt.view(-1)[-1 if where == "x" else 0] = value
-        expected, found = cross_entropy(network(some.x), labels), whole.loss(network, some)
-    assert found is not None
+        expected, losses = cross_entropy(network(some.x), labels), whole.losses(network, some)
+    assert losses is not None
+    found = losses.total
     assert not found.isfinite() or found.item() == pytest.approx(expected.item(), rel=1e-6)
     assert not found.isfinite() or (activation == "tanh" and value == math.inf)  # whose limit is 1
 
@@ -210,7 +202,7 @@ def test_logits_whose_powers_no_float_holds() -> None:
     network, some = classic(3, 20, 4, "tanh"), batch(18, 5, 3, 4)
     with torch.no_grad():
         network.output.weight.mul_(1000)
-    found, expected = results(whole.loss(network, some), network), plain(network, some)
+    found, expected = results(whole.losses(network, some), network), plain(network, some)
     assert expected[0] > 100
     assert distance(found, expected) < 1e-5
 
@@ -222,7 +214,7 @@ def test_a_label_that_is_no_class_is_refused(label: int) -> None:
     assert some.y is not None
     some.y[8] = label
     with pytest.raises(IndexError, match="counted from 0 to 2"):
-        whole.loss(classic(5, 12, 3), some)
+        whole.losses(classic(5, 12, 3), some)
 
 
 CHANGES: dict[str, Callable[[Any], Any]] = {
@@ -239,9 +231,9 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_another_network_is_left_to_torch(change: str) -> None:
     network, some = classic(5, 12, 3), batch(9, 6, 5, 3)
-    assert whole.loss(network, some) is not None
+    assert whole.losses(network, some) is not None
     CHANGES[change](network)
-    assert whole.loss(network, some) is None
+    assert whole.losses(network, some) is None
 
 
 @needs_compiler
@@ -260,35 +252,30 @@ def test_other_batches_sizes_and_modes_are_left_to_torch() -> None:
         replace(some, y=None),
         Batch(some.x[:0], None, some.y[:0], some.index[:0]),
     ):
-        assert whole.loss(network, other) is None
-    assert whole.loss(classic(5, whole.MOST + 1, 3), some) is None
-    assert whole.loss(network, batch(1, whole.MOST_STEPS + 1, 5, 3)) is None
+        assert whole.losses(network, other) is None
+    assert whole.losses(classic(5, whole.MOST + 1, 3), some) is None
+    assert whole.losses(network, batch(1, whole.MOST_STEPS + 1, 5, 3)) is None
     with torch.autocast("cpu", torch.bfloat16):
-        assert whole.loss(network, some) is None
+        assert whole.losses(network, some) is None
     with FlopCounterMode(display=False) as counter:
         classification({"classifier": network}, some, torch.Generator())
     assert counter.get_total_flops() > 0
 
 
 @needs_compiler
-@pytest.mark.parametrize("members", [1, 2])
-def test_the_objective_takes_it_and_means_over_members(members: int) -> None:
-    networks, some = [classic(5, 12, 3, seed=seed) for seed in range(members)], batch(9, 6, 5, 3)
-    classifier = networks[0] if members == 1 else Members(networks)
-    total = classification({"classifier": classifier}, some, torch.Generator(), 0.1).total
-    losses = [results(whole.loss(network, some, 0.1), network) for network in networks]
-    assert torch.equal(total, torch.stack([one[0] for one in losses]).mean())
-    total.backward()  # type: ignore[no-untyped-call]
-    for network, (_, *gradients) in zip(networks, losses, strict=True):
-        for weight, gradient in zip(network.parameters(), gradients, strict=True):
-            assert weight.grad is not None
-            torch.testing.assert_close(weight.grad, gradient / members, rtol=1e-6, atol=0)
+def test_the_objective_takes_it_for_one_network_and_the_mean_for_members() -> None:
+    networks, some = [classic(5, 12, 3, seed=seed) for seed in range(2)], batch(9, 6, 5, 3)
+    each = [results(whole.losses(network, some, 0.1), network) for network in networks]
+    found = classification({"classifier": networks[0]}, some, torch.Generator(), 0.1)
+    assert all(map(torch.equal, results(found, networks[0]), each[0]))
+    members = classification({"classifier": Members(networks)}, some, torch.Generator(), 0.1).total
+    torch.testing.assert_close(members.detach(), torch.stack([one[0] for one in each]).mean())
 
 
 def test_by_wish_torch_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOURFOLD_NATIVE", "off")
     monkeypatch.setattr(whole, "library", native.library.__wrapped__)
     network, some = classic(5, 12, 3), batch(9, 6, 5, 3)
-    assert whole.loss(network, some) is None
+    assert whole.losses(network, some) is None
     found = results(classification({"classifier": network}, some, torch.Generator(), 0.1).total, network)
     assert all(map(torch.equal, found, plain(network, some, 0.1)))

@@ -25,7 +25,7 @@ from .samples import SAMPLES, sample_path
 from .schema import Kind, Schema, as_floats
 from .sources import arrays, hub, images, series, sounds, tabled_series, tables, texts
 from .split import fields, normal_alone, split
-from .targets import aim_of, gathered
+from .targets import aim_of, gathered, joined
 from .vocabulary import Vocabulary, encode_parts
 from .windows import split_by_time, windowed
 
@@ -182,12 +182,14 @@ def join(parts: Sequence[Examples]) -> Examples:
         lengths = torch.cat(own)
         xs = [pad(x, (*(0, 0) * (x.dim() - 2), 0, longest - x.shape[1])) for x in xs]
     labels = [part.y for part in parts if part.y is not None]
+    times = [each for part in parts for each in part.times or ()]
     return Examples(
         x=torch.cat(xs),
         names=[name for part in parts for name in part.names],
-        y=torch.cat(labels) if len(labels) == len(parts) else None,
+        y=joined(labels) if len(labels) == len(parts) else None,
         lengths=lengths,
         texts=[text for part in parts for text in part.texts or ()] or None,
+        times=times if len(times) == sum(map(len, parts)) else None,
     )
 
 

@@ -14,6 +14,8 @@ from .mapped import Mapped, Numbered
 from .progress import Progress, untold
 from .schema import Aim, Kind, Schema
 
+UNTOLD = -1  # the class of a step that has none
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -22,11 +24,13 @@ class Examples:
     x: pictures (n, channels, height, width), uint8 or float32 in [0, 1]; series
     (n, time, channels) float32, zero past their lengths; tables (n, columns) float32.
     lengths: int64 (n,), None unless the series differ in length. y: int64 (n,), indices
-    into the classes; or float32, (n, tags) of 0 and 1, (n, targets) in their own units;
-    None without labels. names: where each example came from, for messages and tables.
+    into the classes; or int64 (n, time) of a class a step, `UNTOLD` where there is none and past the
+    lengths; or float32, (n, tags) of 0 and 1, (n, targets) in their own units; None without labels.
+    names: where each example came from, for messages and tables.
     fields: columns that splits go by (a speaker, a patient), by name. texts: what a text
     says; its x, int32 (n, 0), is nothing until a vocabulary is fitted. digests: uint8
-    (n, 16), where the content was known before it was asked for.
+    (n, 16), where the content was known before it was asked for. times: of each series' steps, for
+    tables that tell of steps; datetime64[us] or float64.
     """
 
     x: Tensor | Mapped
@@ -36,6 +40,7 @@ class Examples:
     fields: Mapping[str, Sequence[str]] = field(default_factory=dict)
     texts: Sequence[str] | None = None
     digests: np.ndarray | None = None
+    times: Sequence[np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -56,6 +61,7 @@ class Examples:
             fields={name: _pick(values, index) for name, values in self.fields.items()},
             texts=None if self.texts is None else _pick(self.texts, index),
             digests=None if self.digests is None else self.digests[index.numpy()],
+            times=None if self.times is None else [self.times[place] for place in index.tolist()],
         )
 
 
@@ -133,12 +139,31 @@ class Dataset:
     held_out: Mapping[str, list[int]]  # places in the train that the data brought, by the split cut from it
     remarks: tuple[Finding, ...] = ()  # what the source had to tell
     group: str | None = None  # the field whose equal values no split may tear apart
+    unlabelled: Examples | None = None  # to learn from beside train
 
     @property
     def splits(self) -> dict[str, Examples]:
         """The splits that there are, by name."""
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in named.items() if part is not None}
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Unlabelled examples beside the labelled ones of a batch, as many to each: u together, prepared.
+
+    weak, strong: two views of each example, changed a little and a lot; float32 (u, …), shaped
+    as a batch's x. lengths: int64 (u,) or None.
+    """
+
+    weak: Tensor
+    strong: Tensor
+    lengths: Tensor | None
+
+    def select(self, within: slice) -> Self:
+        """Some of them."""
+        lengths = None if self.lengths is None else self.lengths[within]
+        return replace(self, weak=self.weak[within], strong=self.strong[within], lengths=lengths)
 
 
 @dataclass(frozen=True)
@@ -154,6 +179,7 @@ class Batch:
     lengths: Tensor | None
     y: Tensor | None
     index: Tensor
+    unlabelled: Unlabelled | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -163,6 +189,8 @@ class Batch:
         if len(self) <= size:
             yield self
             return
+        beside = self.unlabelled
+        ratio = 0 if beside is None else len(beside.weak) // len(self)
         for start in range(0, len(self), size):
             within = slice(start, start + size)
             yield replace(
@@ -171,6 +199,7 @@ class Batch:
                 lengths=None if self.lengths is None else self.lengths[within],
                 y=None if self.y is None else self.y[within],
                 index=self.index[within],
+                unlabelled=None if beside is None else beside.select(slice(ratio * start, ratio * (start + size))),
             )
 
     def first(self, size: int) -> Self:

@@ -14,7 +14,8 @@ from ..settings import Reading
 from .columns import collapse, expand
 
 Kind = Literal["image", "series", "table", "text", "sound"]
-Aim = Literal["classes", "tags", "numbers"]  # what is told of an example: one class, several tags, or numbers
+# What is told of an example: one class, several tags, numbers, or a class for each of its steps.
+Aim = Literal["classes", "tags", "numbers", "labels"]
 THINGS: dict[Kind, str] = {
     "image": "pictures",
     "series": "series",
@@ -42,6 +43,7 @@ class Schema(BaseModel):
     classes: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None  # of which an example may have several
     counts: tuple[int, ...] | None = None  # of each class, or tag, in train
+    stepwise: bool = False  # whether each step has a class of its own; counts are then of steps
     targets: tuple[str, ...] | None = None  # the names of the numbers that are told
     target_mean: tuple[float, ...] | None = None
     target_std: tuple[float, ...] | None = None
@@ -56,7 +58,7 @@ class Schema(BaseModel):
     @property
     def aim(self) -> Aim:
         """What is told of an example."""
-        return "numbers" if self.targets else "tags" if self.tags else "classes"
+        return "numbers" if self.targets else "tags" if self.tags else "labels" if self.stepwise else "classes"
 
     @property
     def names(self) -> tuple[str, ...] | None:

@@ -252,9 +252,10 @@ def by_place(examples: Examples, settings: DataSettings, name: str, share: float
 
 
 def _classes(examples: Examples) -> torch.Tensor:
-    """The class of each example, int64 (n,); one for all where no class is told, but numbers, tags or nothing."""
+    """The class of each example, int64 (n,); one for all where none is told, but numbers, tags, steps or nothing."""
     y = examples.y
-    return torch.zeros(len(examples), dtype=torch.int64) if y is None or y.is_floating_point() else y
+    classed = y is not None and y.dim() == 1 and not y.is_floating_point()
+    return y if y is not None and classed else torch.zeros(len(examples), dtype=torch.int64)
 
 
 def _keys(examples: Examples, by: str | None) -> Sequence[bytes]:

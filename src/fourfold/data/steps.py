@@ -17,6 +17,7 @@ from .gaps import ticks, word
 from .timeline import fill, runs
 
 HIGHEST = float(np.finfo(np.float32).max)
+OR_LABEL = "; a class for every step is learnt by --task label (rnn)"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Columns:
     """What the columns of a table are.
 
     channels: those of numbers, in order. wide: whether these are the steps, and each row a series.
-    course: whether all rows are one series, to be cut by time.
+    course: whether all rows are one series, to be cut by time. stepwise: whether the target tells
+    a class of each row, and not of its series.
     """
 
     channels: tuple[str, ...] = ()
@@ -34,6 +36,7 @@ class Columns:
     fields: tuple[str, ...] = ()
     wide: bool = False
     course: bool = False
+    stepwise: bool = False
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -45,14 +48,16 @@ class Columns:
 class Series:
     """One series: float32 (time, channels), and what is told of it.
 
-    where: names the row of a step. times: datetime64[us] or float64, (time,). filled: how many
-    values were missing; spots: where the first of them were.
+    labels: the class of each step, where steps have classes. where: names the row of a step. times:
+    datetime64[us] or float64, (time,). filled: how many values were missing; spots: where the first of
+    them were.
     """
 
     values: np.ndarray
     name: str
     where: Callable[[int], str]
     label: str | None = None
+    labels: Sequence[str] | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     times: np.ndarray | None = None
     filled: int = 0
@@ -95,6 +100,7 @@ def _long(frame: Frame, columns: Columns, values: np.ndarray, sort: bool) -> lis
     fields = {name: frame.text(name).to_list() for name in columns.fields}
     lines, order = np.array(frame.rows), None if when is None else ticks(when)
     found: list[Series] = []
+    whole = None if columns.stepwise else labels
     for name, group in _groups(frame, columns.id):
         rows = group if order is None else _in_order(frame, columns.time or "", group, order[group], sort)
         found.append(
@@ -102,7 +108,8 @@ def _long(frame: Frame, columns: Columns, values: np.ndarray, sort: bool) -> lis
                 values=values[rows],
                 name=name,
                 where=_namer(frame.path, lines[rows]),
-                label=None if labels is None else _only(frame, rows, f"class of {name}", labels),
+                label=None if whole is None else _only(frame, rows, f"class of {name}", whole, OR_LABEL),
+                labels=None if labels is None or whole else [labels[row] for row in rows],
                 fields={column: _only(frame, rows, f"{column} of {name}", cells) for column, cells in fields.items()},
                 times=None if when is None else when[rows],
             )
@@ -162,13 +169,13 @@ def _in_order(frame: Frame, column: str, rows: np.ndarray, when: np.ndarray, sor
     raise DataError(f"{frame.where(after)}: {what}; sort the rows, or let --sort do it")
 
 
-def _only(frame: Frame, rows: np.ndarray, what: str, cells: list[str]) -> str:
+def _only(frame: Frame, rows: np.ndarray, what: str, cells: list[str], mend: str = "") -> str:
     """The one value that all rows of a series have. Raises: DataError naming the first row with another."""
     first = cells[int(rows[0])]
     odd = next((int(row) for row in rows if cells[row] != first), None)
     if odd is not None:
         told = f"{what} is {cells[odd]!r}, but {first!r} in row {frame.rows[rows[0]]}"
-        raise DataError(f"{frame.where(odd)}: {told}; a series has one, or is several series with an id each")
+        raise DataError(f"{frame.where(odd)}: {told}; a series has one, or is several series with an id each{mend}")
     return first
 
 

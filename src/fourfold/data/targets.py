@@ -1,10 +1,11 @@
-"""What is told of an example: one of some classes, several tags at once, or numbers.
+"""What is told of an example: one of some classes, several tags at once, numbers, or a class for every step.
 
 A source tells it as text, whatever it is: a class; tags, parted by one of SEPARATORS; numbers, or for
-each tag 0 or 1, parted by UNIT. Arrays are told as they are, (n, names).
+each tag 0 or 1, parted by UNIT; the class of each step, "" where none is told. Arrays of numbers are told
+as they are, (n, names).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,18 +13,21 @@ import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..errors import DataError, nearest
 from ..settings import DataSettings, Settings
 from .columns import LEAST
-from .dataset import Request
+from .dataset import UNTOLD, Request
 from .formats.frames import Frame
 from .formats.text_files import listing
 from .schema import Aim
 
 Told = Sequence[str] | np.ndarray
+StepTold = Sequence[Sequence[str]]  # the class of each step of each example
+StepNamer = Callable[[int, int], str]  # from the places of an example and of its step
 
-AIMS: Mapping[str, Aim] = {"regress": "numbers", "tag": "tags"}  # of tasks
+AIMS: Mapping[str, Aim] = {"regress": "numbers", "tag": "tags", "label": "labels"}  # of tasks
 TASKS = {aim: task for task, aim in AIMS.items()}
 UNIT = "\x1f"  # ASCII's own separator: no cell holds it
 SEPARATORS = ("|", ";", ",")  # of the tags in a cell: the first that occurs
@@ -43,6 +47,9 @@ def fit_answers(aim: Aim, names: tuple[str, ...] | None, y: Tensor | None) -> di
     """
     if names is None or y is None:
         return {"classes": names} if aim == "classes" else {}
+    if aim == "labels":
+        counts = torch.bincount(y[y != UNTOLD], minlength=len(names))
+        return {"classes": names, "counts": tuple(counts.tolist()), "stepwise": True}
     if aim == "classes":
         return {"classes": names, "counts": tuple(torch.bincount(y, minlength=len(names)).tolist())}
     if aim == "tags":
@@ -69,7 +76,7 @@ def known_names(told: Told | None, request: Request) -> tuple[str, ...] | None:
         asked = request.reading.target
         names = () if asked is None else (asked,) if width == 1 else column_names(asked)
         return names if len(names) == width else tuple(f"y{i}" for i in range(width)) if width > 1 else ("y",)
-    if request.aim == "classes":
+    if request.aim in ("classes", "labels"):
         return _by_value(told)
     return _by_value(tag for tags in _parted(told) for tag in tags)
 
@@ -81,6 +88,8 @@ def answers(told: Told | None, names: Sequence[str] | None, where: Sequence[str]
     """
     if told is None or names is None:
         return None
+    if aim == "labels":
+        raise DataError(f"{where[0]}: one label an example, where --task label learns one a step; leave the task out")
     if isinstance(told, np.ndarray):
         return _checked(told, names, where, aim)
     if aim == "classes":
@@ -92,6 +101,42 @@ def answers(told: Told | None, names: Sequence[str] | None, where: Sequence[str]
     for row, places in enumerate(_places(_parted(told, names), names, where, "tag")):
         y[row, places] = 1
     return y
+
+
+def step_classes(told: StepTold | None, request: Request) -> tuple[str, ...] | None:
+    """The schema's classes, or else those that the steps of train tell; None: nothing is told."""
+    if request.schema is not None:
+        return request.schema.classes
+    return None if told is None else _by_value({label for labels in told for label in labels} - {""})
+
+
+def step_answers(told: StepTold | None, classes: Sequence[str] | None, where: StepNamer, time: int) -> Tensor | None:
+    """The class of every step, int64 (n, time): UNTOLD where none is told, and past a series' own end.
+
+    None if nothing is told, or nothing known to be told. where: names a step of an example, by their places.
+    Raises: DataError naming the first step with an unknown class, or the first example without any.
+    """
+    if told is None or classes is None:
+        return None
+    place = {"": UNTOLD, **{name: index for index, name in enumerate(classes)}}
+    y = np.full((len(told), time), UNTOLD, dtype=np.int64)
+    for row, labels in enumerate(told):
+        unknown = next((step for step, label in enumerate(labels) if label not in place), None)
+        if unknown is not None:
+            label = labels[unknown]
+            raise DataError(f"{where(row, unknown)}: unknown class {label!r}; {nearest(label, classes)}")
+        y[row, : len(labels)] = [place[label] for label in labels]
+        if (y[row] == UNTOLD).all():
+            raise DataError(f"{where(row, 0)}: no step of this series has a class; remove the series")
+    return torch.from_numpy(y)
+
+
+def joined(ys: Sequence[Tensor]) -> Tensor:
+    """The y of several `Examples`, one after the other; classes of steps are padded to the longest."""
+    if ys[0].dim() == 1 or ys[0].is_floating_point():
+        return torch.cat(list(ys))
+    longest = max(y.shape[1] for y in ys)
+    return torch.cat([pad(y, (0, longest - y.shape[1]), value=UNTOLD) for y in ys])
 
 
 def _in_units(told: Sequence[str]) -> bool:
@@ -161,10 +206,10 @@ def column_names(asked: str) -> tuple[str, ...]:
 def gathered(frames: Mapping[str, Frame], request: Request) -> Mapping[str, Frame]:
     """Tables whose target columns are one, named as --target has it, with what is told as text.
 
-    As they are where classes are told, or what a model is asked about tells nothing.
+    As they are where classes are told, of steps or of series, or what a model is asked about tells nothing.
     Raises: DataError naming the file, row and column of what is missing or no such answer.
     """
-    if request.aim == "classes":
+    if request.aim in ("classes", "labels"):
         return frames
     return {split: _gathered(frame, request) for split, frame in frames.items()}
 

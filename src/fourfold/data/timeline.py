@@ -1,18 +1,21 @@
 """Series as steps in time: brought to one size, filled where values are missing, cut into splits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..errors import DataError
-from .dataset import Examples
+from .dataset import UNTOLD, Examples
 from .finding import FEW, Finding
 
 LARGEST = 1 << 30  # bytes that a split may take whatever is in it
 WASTE = 100  # how many times its own values it may take beyond that, the rest padding
+PIECES = 32  # that a training course is cut into at least, where each then has SHORTEST steps
+SHORTEST, LONGEST = 32, 256  # steps of a piece
 
 
 def stack(series: Sequence[np.ndarray], names: Sequence[str], ragged: bool) -> tuple[Tensor, Tensor | None]:
@@ -96,8 +99,36 @@ def cut_by_time(examples: Examples, validation_share: float, test_share: float) 
             examples,
             x=x[:, period.start : period.stop],
             names=[f"{examples.names[0]}, steps {period.start + 1} to {period.stop}"],
+            y=None if examples.y is None else examples.y[:, period.start : period.stop],
             lengths=torch.tensor([len(period)]),
             digests=None,
+            times=None,
         )
         for name, period in periods(x.shape[1], validation_share, test_share).items()
     }
+
+
+def in_pieces(parts: Mapping[str, Examples]) -> dict[str, Examples]:
+    """Splits that are one series each, as pieces of it that follow each other; the last has what is left."""
+    train = parts["train"]
+    steps = train.x.shape[1] if train.lengths is None else int(train.lengths[0])
+    length = min(max(steps // PIECES, SHORTEST), LONGEST)
+    return {name: _in_pieces(part, length, split) for split, (name, part) in enumerate(parts.items())}
+
+
+def _in_pieces(examples: Examples, length: int, split: int) -> Examples:
+    """One series as pieces of so many steps. What is the same again at another time is no duplicate."""
+    assert len(examples) == 1
+    steps = examples.x.shape[1] if examples.lengths is None else int(examples.lengths[0])
+    count = -(-steps // length)
+    more = count * length - steps
+    y = None if examples.y is None else pad(examples.y[:, :steps], (0, more), value=UNTOLD)
+    x_ntc = pad(examples.loaded[:, :steps], (0, 0, 0, more)).view(count, length, -1)
+    pieces = Examples(
+        x=x_ntc,
+        names=[f"{examples.names[0]}, piece {i + 1}" for i in range(count)],
+        y=None if y is None else y.view(count, length),
+        lengths=(steps - length * torch.arange(count)).clamp(max=length),
+        digests=np.array([(split, i) for i in range(count)]).view(np.uint8),
+    )
+    return pieces if pieces.y is None else pieces.select((pieces.y != UNTOLD).any(dim=1).nonzero()[:, 0])

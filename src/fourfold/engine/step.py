@@ -108,12 +108,10 @@ class Stepper:
         for part in batch.parts(self.at_once):
             losses = self.loss(phase, part, step, random)
             share = len(part) / len(batch)
-            # `inputs` keeps gradients out of every network that the phase does not train.
-            scaled = losses.total if share == 1 else losses.total * share
-            scaled.backward(inputs=trained)  # type: ignore[no-untyped-call]
+            accumulate(losses, share, trained)
             if share == 1:
                 return Losses(losses.total.detach(), losses.logged)
-            total = total + scaled.detach()
+            total = total + losses.total.detach() * share
             logged = {name: logged.get(name, 0) + value * share for name, value in losses.logged.items()}
         return Losses(total, logged)
 
@@ -145,6 +143,18 @@ class Stepper:
 def parameters(networks: Mapping[str, nn.Module], phase: Phase) -> list[nn.Parameter]:
     """The parameters of the networks that a phase trains, but for frozen ones."""
     return [p for name in phase.trains for p in networks[name].parameters() if p.requires_grad]
+
+
+def accumulate(losses: Losses, share: float, trained: list[nn.Parameter]) -> None:
+    """Add a share of the gradients of a loss to those of the parameters, and of no others."""
+    if losses.gradients is None:
+        scaled = losses.total if share == 1 else losses.total * share
+        scaled.backward(inputs=trained)  # type: ignore[no-untyped-call]
+        return
+    for parameter in trained:
+        gradient = losses.gradients[parameter]
+        gradient = gradient if share == 1 else gradient * share
+        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
 
 def norm_of(gradients: list[Tensor]) -> Figure:

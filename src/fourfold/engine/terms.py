@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict
 
 from .. import __version__
 from ..data.dataset import Dataset
+from ..data.unlabelled import marked
 from ..errors import ResumeError, UsageError
 from ..families import native, settings_of
 from ..runtime import Runtime
 from ..settings import Settings
 
-# Settings that decide no result; where and on how many threads it is computed is told as `differences`.
-FREE = {"allow", "checkpoint_every", "device", "threads"}
+# Settings that decide no result; where and on how many threads it is computed is told as `differences`, and
+# of unlabelled examples the fingerprint tells whether they are the same, wherever they lie.
+FREE = {"allow", "checkpoint_every", "device", "threads", "unlabelled"}
 
 
 class Terms(BaseModel):
@@ -37,7 +39,7 @@ def terms(settings: Settings, dataset: Dataset, runtime: Runtime) -> Terms:
     return Terms(
         family=settings.family,
         settings=settings.model_dump(mode="json"),
-        fingerprint=dataset.fingerprint,
+        fingerprint=marked(dataset),
         machine={
             "device": runtime.device.type,
             "processor": runtime.name if runtime.device.type == "cuda" else _processor(),

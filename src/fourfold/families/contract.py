@@ -23,11 +23,13 @@ Metrics = dict[str, Any]  # plain JSON: floats by name, and what hangs on them (
 class Losses(NamedTuple):
     """What a phase's loss returns: `total` is minimised; `logged` goes into the history.
 
-    All are scalars on the device, means over the batch; nothing reads them there.
+    Both are scalars on the device, means over the batch; nothing reads them there. gradients: of `total`, one of
+    each parameter that the phase trains, where a kernel gives both at once; autograd knows nothing of it then.
     """
 
     total: Tensor
     logged: Mapping[str, Tensor]
+    gradients: Mapping[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,15 @@ class Tagger(Protocol):
 
     def tag(self, networks: Networks, batch: Batch) -> Tensor:
         """Probabilities (n, tags), each tag's for itself."""
+        ...
+
+
+@runtime_checkable
+class Labeller(Protocol):
+    """A family that tells a class for every step."""
+
+    def label(self, networks: Networks, batch: Batch) -> Tensor:
+        """Probabilities (n, time, classes), zeros past a series' own end."""
         ...
 
 

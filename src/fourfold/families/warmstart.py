@@ -21,19 +21,19 @@ def warm_start(networks: Networks, weights: Mapping[str, Tensor], same_classes: 
 
     weights: as a model's file has them, as NETWORK.NAME. What has the same name and shape is
     copied, the head only if `same_classes`; a network that the other model does not have takes
-    what has the same NAME in any of its networks, as a classifier does from an encoder.
+    what has the same NAME in any of its networks, as a classifier does from an encoder, but no head.
     Returns: the names of what was copied. Raises: UsageError if no weight fits.
     """
     copied = set()
-    for name, tensor in _tensors(networks):
+    for name, tensor in tensors(networks):
         network, _, key = name.partition(".")
         known = any(other.startswith(f"{network}.") for other in weights)
         found = [name] if known else [other for other in weights if other.partition(".")[2] == key]
         fits = len(found) == 1 and found[0] in weights and weights[found[0]].shape == tensor.shape
-        if fits and (same_classes or not _in_head(name)):
+        if fits and ((same_classes and known) or not _in_head(name)):  # an encoder's head tells no classes
             tensor.copy_(weights[found[0]])
             copied.add(name)
-    if not any(tensor.dim() > 1 for name, tensor in _tensors(networks) if name in copied):
+    if not any(tensor.dim() > 1 for name, tensor in tensors(networks) if name in copied):
         raise UsageError("nothing of that model fits this network; begin with a model of the same preset and width")
     return frozenset(copied)
 
@@ -63,7 +63,8 @@ def _in_head(name: str) -> bool:
     return name.split(".")[1] == HEAD
 
 
-def _tensors(networks: Networks) -> Iterator[tuple[str, Tensor]]:
+def tensors(networks: Networks) -> Iterator[tuple[str, Tensor]]:
+    """Every network's tensors, as NETWORK.NAME: what a model's file holds."""
     for name, network in networks.items():
         for key, tensor in network.state_dict().items():
             yield f"{name}.{key}", tensor

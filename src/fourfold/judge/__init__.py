@@ -17,13 +17,25 @@ from ..data.feed import feed, in_order
 from ..data.windows import courses, season_of
 from ..engine.evaluate import BATCH_SIZE, evaluate
 from ..errors import DataError, UsageError
-from ..families.contract import Classifier, Coder, Detector, Forecaster, Metrics, Regressor, Sampler, Tagger, Writer
+from ..families.contract import (
+    Classifier,
+    Coder,
+    Detector,
+    Forecaster,
+    Labeller,
+    Metrics,
+    Regressor,
+    Sampler,
+    Tagger,
+    Writer,
+)
 from ..metrics.forecasting import beside_rivals, naive_scale
 from ..model import Model
 from .classes import Classified, judge_classes
 from .codes import Restored, judge_codes
 from .numbers import Estimated, judge_numbers, judge_tags
 from .samples import Sampled, judge_samples
+from .steps import judge_steps
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ def judge(
     `Model.evaluate`) among them. Raises: as `Model.evaluate`.
     """
     split, examples = model.judged_on(data)
-    told = Classifier | Coder | Detector | Forecaster | Regressor | Tagger
+    told = Classifier | Coder | Detector | Forecaster | Labeller | Regressor | Tagger
     if features is not None and isinstance(model.family, told):
         raise UsageError("--features: only what generates is judged by features; leave it out")
     dataset, missing = _own_data(model)
@@ -55,6 +67,8 @@ def judge(
         judgement: Judgement = judge_classes(model, examples, dataset)
     elif isinstance(model.family, Regressor):
         judgement = judge_numbers(model, examples, dataset)
+    elif isinstance(model.family, Labeller):
+        judgement = judge_steps(model, examples, dataset)
     elif isinstance(model.family, Tagger):
         judgement = Plain(judge_tags(model, examples, dataset))
     elif isinstance(model.family, Coder):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import Dataset, Examples
-from ..metrics.calibration import BINS, calibration_error, fit_temperature, reliability, temper
+from ..metrics.calibration import BINS, FEWEST, calibration_error, reliability, temper
 from ..metrics.classification import from_probabilities, logarithms, losses
 from ..metrics.intervals import LEVEL, RESAMPLES, bootstrap, interval, share_interval
 from ..metrics.ranking import auprc, auroc
@@ -20,7 +20,7 @@ WIDE = 0.1  # of an accuracy's interval, from which on it is told
 
 @dataclass(frozen=True)
 class Classified:
-    """figures: plain JSON. log_p: what was said of the examples, log-probabilities (n, classes)."""
+    """figures: plain JSON. log_p: what `Model.predict` says of the examples, log-probabilities (n, classes)."""
 
     figures: dict[str, Any]
     examples: Examples
@@ -28,38 +28,37 @@ class Classified:
 
 
 def judge_classes(model: Model, examples: Examples, dataset: Dataset | None) -> Classified:
-    """What `from_probabilities` tells and more, on labelled examples.
+    """What `from_probabilities` tells and more, on labelled examples: of what the network says, before the temperature.
 
-    dataset: what the model was trained on. Its train teaches the baselines, its validation the
-    temperature; without it there are none.
+    dataset: what the model was trained on, whose train teaches the baselines; without it there are none.
     """
     y = examples.y
     assert y is not None
-    log_p = logarithms(model.probabilities(examples))
-    figures: dict[str, Any] = {**from_probabilities(log_p, y), "calibration": _calibration(model, log_p, y, dataset)}
+    log_p = logarithms(model.probabilities(examples, tempered=False))
+    figures: dict[str, Any] = {**from_probabilities(log_p, y), "calibration": _calibration(model, log_p, y)}
     if log_p.shape[1] == 2:
-        figures["ranking"] = _ranking(model, log_p, y)
-    baselines = _baselines(dataset, examples) if dataset else {}
-    figures["baselines"] = {name: from_probabilities(said, y) | about for name, (said, about) in baselines.items()}
-    rival = baselines["linear"][0] if baselines else None
+        figures["ranking"] = ranking(model, log_p, y)
+    plain = baselines(dataset, examples) if dataset else {}
+    figures["baselines"] = {name: from_probabilities(said, y) | about for name, (said, about) in plain.items()}
+    rival = plain["linear"][0] if plain else None
     figures |= _intervals(log_p, rival, y, figures)
     figures["remarks"] = _remarks(figures, len(y))
-    return Classified(figures, examples, log_p)
+    return Classified(figures, examples, temper(log_p, model.temperature))
 
 
-def _calibration(model: Model, log_p: Tensor, y: Tensor, dataset: Dataset | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"bins": BINS, **_errors(log_p, y), "temperature": None, "tempered": None}
-    held = dataset.validation if dataset else None
-    if held is not None and held.y is not None:
-        found["temperature"] = fit_temperature(logarithms(model.probabilities(held)), held.y)
-        found["fitted_on"] = len(held)
-    if found["temperature"] is not None:
-        cooled = temper(log_p, found["temperature"])
-        found["tempered"] = {**_errors(cooled, y), "log_loss": float(losses(cooled, y).mean())}
+def _calibration(model: Model, log_p: Tensor, y: Tensor) -> dict[str, Any]:
+    found: dict[str, Any] = {"bins": BINS, **errors(log_p, y), "temperature": None, "tempered": None}
+    if "validation" in model.origin.examples:
+        found["fitted_on"] = model.origin.examples["validation"]
+    if model.temperature != 1:
+        cooled = temper(log_p, model.temperature)
+        found["temperature"] = model.temperature
+        found["tempered"] = {**errors(cooled, y), "log_loss": float(losses(cooled, y).mean())}
     return found
 
 
-def _errors(log_p: Tensor, y: Tensor) -> dict[str, Any]:
+def errors(log_p: Tensor, y: Tensor) -> dict[str, Any]:
+    """How far probabilities are from how often they are right, over all examples and bin by bin."""
     even = reliability(log_p, y)
     return {
         "error": calibration_error(even),
@@ -68,7 +67,7 @@ def _errors(log_p: Tensor, y: Tensor) -> dict[str, Any]:
     }
 
 
-def _ranking(model: Model, log_p: Tensor, y: Tensor) -> dict[str, Any]:
+def ranking(model: Model, log_p: Tensor, y: Tensor) -> dict[str, Any]:
     """Of two classes, how well the second is put before the first."""
     assert model.schema.classes is not None
     scores, positive = log_p[:, 1] - log_p[:, 0], y == 1
@@ -80,7 +79,7 @@ def _ranking(model: Model, log_p: Tensor, y: Tensor) -> dict[str, Any]:
     }
 
 
-def _baselines(dataset: Dataset, examples: Examples) -> dict[str, tuple[Tensor, dict[str, Any]]]:
+def baselines(dataset: Dataset, examples: Examples) -> dict[str, tuple[Tensor, dict[str, Any]]]:
     """What plain means say of the examples, log-probabilities (n, classes), and how they were made."""
     train, schema = dataset.train, dataset.schema
     assert train.y is not None
@@ -145,5 +144,8 @@ def _remarks(figures: dict[str, Any], count: int) -> list[str]:
             told.append(f"as far as {count} examples tell, {linear} is right as often")
     calibration = figures["calibration"]
     if "fitted_on" in calibration and calibration["temperature"] is None:
-        told.append("no temperature was fitted, since not one answer on the validation split is wrong")
+        held = calibration["fitted_on"]
+        few = f"{held} validation examples are too few, {FEWEST} are needed"
+        right = "not one answer on the validation split was wrong (or it was trained by an earlier Fourfold)"
+        told.append(f"no temperature was fitted, since {few if held < FEWEST else right}")
     return told

@@ -9,6 +9,7 @@ from torch import Tensor
 
 BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures that are looked at
+FEWEST = 20  # examples, below which chance would choose the temperature
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,10 @@ def fit_temperature(log_p: Tensor, y: Tensor) -> float | None:
     """The temperature under which log-probabilities (n, classes) make the true classes, int64 (n,), likeliest.
 
     By halving: the loss is convex in 1/T (Guo et al., arXiv 1706.04599), its slope the mean of
-    E[log p] - log p of the true class. Returns: None if all examples are right, since then
-    the smallest temperature is always the best and nothing is told by it.
+    E[log p] - log p of the true class. Returns: None if there are fewer than FEWEST examples, or if
+    all are right, since then the smallest temperature is always the best and nothing is told by it.
     """
-    if bool((log_p.argmax(dim=1) == y).all()):
+    if len(y) < FEWEST or bool((log_p.argmax(dim=1) == y).all()):
         return None
     true = log_p.gather(1, y[:, None])[:, 0]
     cold, hot = COLDEST, HOTTEST

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ..data.dataset import Examples
+from ..data.dataset import UNTOLD, Examples
 from ..data.schema import Schema
 from ..data.vocabulary import Vocabulary
 
@@ -20,7 +20,10 @@ def invented(schema: Schema, count: int, random: torch.Generator) -> Examples:
         lengths[0] = longest  # as in the training data, one of them is
     y = None
     if schema.classes is not None:
-        y = torch.randint(0, len(schema.classes), (count,), generator=random)
+        steps = (schema.lengths[1],) if schema.stepwise and schema.lengths else ()
+        y = torch.randint(0, len(schema.classes), (count, *steps), generator=random)
+        if lengths is not None and steps:
+            y = y.masked_fill(torch.arange(steps[0]) >= lengths[:, None], UNTOLD)
     elif schema.names is not None:
         y = torch.randint(0, 2, (count, len(schema.names)), generator=random).float()
     return Examples(_x(schema, count, random), [f"random {i}" for i in range(count)], y, lengths)

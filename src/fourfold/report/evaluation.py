@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data.formats.pictures import tile
 from ..errors import StorageError
-from ..judge import Judgement
+from ..judge import Judgement, Plain
 from ..judge.classes import Classified
 from ..judge.codes import Restored
 from ..judge.numbers import Estimated
@@ -33,9 +33,10 @@ DRAWN = 6  # numbers, of which what was told is drawn
 NAMES = {"mse": "squared error", "psnr": "signal to noise, dB", "ssim": "structural similarity", "brier": "Brier score"}
 NAMES |= {"mae": "absolute error", "rmse": "root mean squared error", "macro_ap": "macro average precision"}
 NAMES |= {"macro_f1": "macro F1", "frechet": "Fréchet distance", "kernel": "kernel distance", "top_5": "in the first 5"}
-NAMES |= {"r2": "R²", "micro_f1": "micro F1"}
+NAMES |= {"r2": "R²", "micro_f1": "micro F1", "mase": "scaled error (MASE)", "smape": "symmetric error (sMAPE), %"}
+NAMES |= {"pinball": "pinball loss", "coverage": "share between q10 and q90"}
 RIVALS = {"linear": "linear", "majority": "majority", "principal": "principal components", "mean": "mean example"}
-RIVALS |= {"average": "mean of train"}
+RIVALS |= {"average": "mean of train", "holt_winters": "Holt-Winters"}
 
 Rows = list[tuple[object, ...]]
 
@@ -48,16 +49,18 @@ def table(figures: Mapping[str, Any]) -> tuple[list[str], Rows]:
         near = figures["nearest"]
         rows.append(("distance to the nearest in train", near["generated"], near["real"]))
         return columns, [*rows, *((name, value, None) for name, value in _single(figures))]
-    spans, rivals = figures.get("intervals", {}), figures.get("baselines", {})
+    spans, rivals = figures.get("intervals", {}), figures.get("baselines") or figures.get("rivals", {})
     columns = [
         "figure",
         "value",
         *([f"{spans['level']:.0%} interval"] if spans else []),
-        *(RIVALS[name] for name in rivals),
+        *(_rival(name) for name in rivals),
     ]
     rows = []
+    told = {f"{name}_{key}" for name, rival in rivals.items() for key in rival}  # in the columns of the rivals
+    told |= {"loss"} if spans or rivals else set()  # as the log loss, or as the error
     for key, value in figures.items():
-        if isinstance(value, float) and not (key == "loss" and spans):  # it is told as the log loss, or as the error
+        if isinstance(value, float) and key not in told:
             span = ["{:.4f} to {:.4f}".format(*spans[key]) if key in spans else None] if spans else []
             rows.append((_name(key), value, *span, *(rival.get(key) for rival in rivals.values())))
     pad = (None,) * (len(columns) - 2)
@@ -66,6 +69,10 @@ def table(figures: Mapping[str, Any]) -> tuple[list[str], Rows]:
 
 def _name(key: str) -> str:
     return NAMES.get(key, key.replace("_", " "))
+
+
+def _rival(name: str) -> str:
+    return RIVALS.get(name, name.replace("_", " "))
 
 
 def _single(figures: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -91,6 +98,8 @@ def _hanging(figures: Mapping[str, Any]) -> list[tuple[str, object]]:
     if "ranking" in figures:
         found = figures["ranking"]
         rows += [("AUROC", found["auroc"]), (f"AUPRC of {found['positive']}", found["auprc"])]
+    if figures.get("season", 1) > 1:
+        rows.append(("season, steps", figures["season"]))
     return [*rows, ("examples", figures["count"])]
 
 
@@ -122,6 +131,8 @@ def draw(judgement: Judgement) -> dict[str, "Figure"]:
             drawn = {"confusion.png": _confusion(figures), "reliability.png": _reliability(figures["calibration"])}
             mistakes = _mistakes(judgement)
             return drawn | ({"mistakes.png": mistakes} if mistakes else {})
+        case Plain(figures=figures) if figures.get("rivals"):
+            return {"rivals.png": _beside(figures)}
         case Estimated():
             return {"predicted.png": _predicted(judgement)}
         case Restored(rows=rows) if "reconstruction" in rows:
@@ -187,6 +198,23 @@ def _reliability(calibration: Mapping[str, Any]) -> "Figure":
     for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _beside(figures: Mapping[str, Any]) -> "Figure":
+    """The figure by which a network and plain rules are compared, a bar each; the shortest is the best."""
+    rivals = figures["rivals"]
+    key = next(key for name, rival in rivals.items() for key in rival if f"{name}_{key}" in figures)
+    bars = {"this network": figures[key], **{_rival(name): rival[key] for name, rival in rivals.items()}}
+    figure = _figure(6.4, 0.7 + 0.35 * len(bars))
+    axes = figure.subplots()
+    colours = [INK, *[PALE] * len(rivals)]
+    axes.bar_label(axes.barh(list(bars), list(bars.values()), color=colours), fmt="%.3f", padding=3)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set(xlabel=_name(key))
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
     return figure
 
 

@@ -12,9 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.audit import Audit
+from ..data.audit.told import Spread
 from ..data.dataset import Dataset, Examples
 from ..data.finding import Finding, Spot
-from ..data.schema import as_floats
+from ..data.schema import Schema, as_floats
 from ..storage import write_file
 
 LARGEST = 256  # pixels of a picture's side; larger ones are made smaller
@@ -23,6 +24,8 @@ PLOT = (224, 84)  # pixels of a line plot, width and height
 POINTS = 224  # of a line, at most
 LINES = 12  # of a plot, at most
 EXCERPT = 300  # characters of a text
+SHOWN = 3  # numbers of an example, at most
+BLOCKS = " ▁▂▃▄▅▆▇█"  # of a histogram in a line of text
 
 # The policy forbids whatever a name might smuggle in, should escaping ever fail.
 PAGE = """<!DOCTYPE html>
@@ -77,6 +80,7 @@ img { display: block; object-fit: contain; background: var(--line) }
 .small { image-rendering: pixelated }
 svg { display: block; background: var(--page) }
 polyline { fill: none; stroke: var(--note); stroke-width: 1.3; stroke-linejoin: round }
+rect { fill: var(--note) }
 """
 
 
@@ -91,6 +95,7 @@ def write_page(audit: Audit, dataset: Dataset, path: Path) -> None:
         _table([], figures(audit)),
         "<h2>Examples</h2>",
         _table(*counts(audit)),
+        *_numbers(audit),
         "<h2>Findings</h2>",
         *(_article(finding, dataset) for finding in audit.findings),
     ]
@@ -120,12 +125,54 @@ def figures(audit: Audit) -> list[tuple[str, str]]:
 
 
 def counts(audit: Audit) -> tuple[list[str], list[list[str | int | None]]]:
-    """How many examples each split has, in all and by class: the columns and the rows."""
+    """How many examples each split has, in all and by class or tag: the columns and the rows."""
     parts = audit.splits.values()
-    classes = next((part.classes for part in parts if part.classes), {})
+    told = [part.tags or part.classes or {} for part in parts]
     rows: list[list[str | int | None]] = [["all", *(part.count for part in parts)]]
-    rows += [[name, *(part.classes[name] if part.classes else None for part in parts)] for name in classes]
-    return ["class", *audit.splits], rows
+    rows += [[name, *(each.get(name) for each in told)] for name in next(filter(None, told), {})]
+    return ["tag" if any(part.tags for part in parts) else "class", *audit.splits], rows
+
+
+def numbers(audit: Audit) -> tuple[list[str], list[list[str]]]:
+    """How the numbers that are to be learnt are spread, by split: the columns and the rows."""
+    columns = ["number", "split", "lowest", "median", "highest", "mean", "deviation", "spread"]
+    told = [(name, *each) for name, splits in audit.numbers.items() for each in splits.items()]
+    rows = [[name, split, *_figures_of(spread), _blocks(spread.histogram)] for name, split, spread in told]
+    return columns, rows
+
+
+def _figures_of(spread: Spread) -> list[str]:
+    return [f"{each:g}" for each in (spread.low, spread.median, spread.high, spread.mean, spread.deviation)]
+
+
+def _blocks(histogram: Sequence[int]) -> str:
+    """A histogram as text; where there is anything at all, it is seen."""
+    top = max(histogram)
+    return "".join(BLOCKS[-(-count * (len(BLOCKS) - 1) // top)] for count in histogram)
+
+
+def _numbers(audit: Audit) -> list[str]:
+    """The page's part on numbers, nothing where there are none: a table, and a histogram for each split."""
+    if not audit.numbers:
+        return []
+    columns, rows = numbers(audit)
+    drawn = [
+        f"<figure>{_bars(spread.histogram)}<figcaption>{_text(f'{name} · {split}')}</figcaption></figure>"
+        for name, splits in audit.numbers.items()
+        for split, spread in splits.items()
+    ]
+    table = _table(columns[:-1], [row[:-1] for row in rows])
+    return ["<h2>Numbers</h2>", table, f'<div class="group">{"".join(drawn)}</div>']
+
+
+def _bars(histogram: Sequence[int]) -> str:
+    width, height = PLOT
+    step, top = (width - 8) / len(histogram), max(histogram)
+    bars = [
+        f'<rect x="{4 + step * place:.1f}" y="{height - tall:.1f}" width="{step - 1:.1f}" height="{tall:.1f}"/>'
+        for place, tall in enumerate((height - 4) * count / top for count in histogram)
+    ]
+    return f'<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}">{"".join(bars)}</svg>'
 
 
 def _verdict(audit: Audit) -> str:
@@ -190,15 +237,24 @@ def _group(places: Sequence[Spot], dataset: Dataset) -> str:
     else:
         drawn = _plots([_line(part, index) for part, index in parts])
     captions = [
-        _text(" · ".join([place.split, *_label(part, index, dataset.schema.classes)]))
+        _text(" · ".join([place.split, *_told(part, index, dataset.schema)]))
         for place, (part, index) in zip(places, parts, strict=True)
     ]
     both = zip(drawn, captions, strict=True)
     return f'<div class="group">{"".join(f"<figure>{d}<figcaption>{c}</figcaption></figure>" for d, c in both)}</div>'
 
 
-def _label(part: Examples, index: int, classes: Sequence[str] | None) -> list[str]:
-    return [] if part.y is None or classes is None else [classes[int(part.y[index])]]
+def _told(part: Examples, index: int, schema: Schema) -> list[str]:
+    """What is told of an example: its class, its tags or its first numbers; nothing of each of its steps."""
+    names = schema.names
+    if part.y is None or names is None or schema.aim == "labels":
+        return []
+    y = part.y[index]
+    if schema.aim == "classes":
+        return [names[int(y)]]
+    if schema.aim == "tags":
+        return ["|".join(names[place] for place in y.nonzero()[:, 0].tolist())]
+    return [f"{name} {value:g}" for name, value in zip(names[:SHOWN], y.tolist(), strict=False)]
 
 
 def _picture(x: Tensor) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from fourfold.data.formats import logmel
-from fourfold.data.formats.logmel import FLOOR, frame_count, frame_sizes, log_mel, mel_filters
+from fourfold.data.formats.logmel import FAINT, FLOOR, frame_count, frame_sizes, log_mel, mel_filters
 
 
 def noise(samples: int, seed: int = 0, loud: float = 0.3) -> np.ndarray:
@@ -41,11 +41,12 @@ def plain(x: np.ndarray, rate: int, mels: int) -> list[list[float]]:
                 for b in range(size // 2 + 1)
             ]
             mean = sum(w * p for w, p in zip(weights, power, strict=True)) / sum(weights)
-            bands.append(math.log(max(mean, FLOOR)))
+            bands.append(mean)
         frames.append(bands)
         start += hop
         if start + width - hop >= len(x):
-            return frames
+            loudest = max(map(max, frames))
+            return [[math.log(max(mean + FAINT * loudest, FLOOR)) for mean in bands] for bands in frames]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,24 @@ def test_noise_gives_its_power_at_any_rate(rate: int) -> None:
 def test_loudness_is_kept() -> None:
     x = noise(2000)
     assert_close(log_mel([x / 4], 8000, 40)[0], log_mel([x], 8000, 40)[0] - 2 * math.log(4), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("decibels", "change"), [(60, 0.2), (80, 0.01)])
+def test_a_faint_room_changes_little_and_a_loud_one_much(decibels: int, change: float) -> None:
+    """A word between two silences: in digital silence, and in a room whose hiss is so much fainter."""
+    word = np.concatenate((np.zeros(1000), noise(2000), np.zeros(1000))).astype(np.float32)
+    hiss = noise(4000, seed=1)
+    dry, faint, loud = log_mel([word, word + hiss * 10 ** (-decibels / 20), word + hiss / 10], 8000, 40)
+    assert (faint - dry).abs().max() < change
+    assert (loud - dry).abs().max() > 4
+
+
+@given(st.integers(0, 2**31), st.floats(1e-3, 1))
+@settings(max_examples=15, deadline=None)
+def test_no_place_lies_far_below_the_loudest(seed: int, loud: float) -> None:
+    x = noise(3000, seed, loud) * (np.arange(3000) % 1000 < 300)
+    features = log_mel([x], 8000, 40)[0]
+    assert features.max() - features.min() <= -math.log(FAINT) + 1e-3
 
 
 def test_silence_is_the_floor_and_16_bits_of_it_as_well() -> None:

@@ -6,7 +6,7 @@ which examples stand changes nothing but their places.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -15,20 +15,22 @@ from torch import Tensor
 
 from ...runtime import one_thread
 from ..content import known, sample
-from ..dataset import Dataset, Examples
+from ..dataset import UNTOLD, Dataset, Examples
 from ..finding import Finding, Severity
-from ..schema import Kind
+from ..schema import Kind, Schema
 from .duplicates import equal_findings, near_findings
 from .findings import blank_findings, class_findings, constant_findings, group_findings, missing_findings
 from .nearness import own
+from .told import Spread, number_findings, spreads, tag_counts, tag_findings
 
 
 @dataclass(frozen=True)
 class Part:
-    """A split in figures: its examples, and those of each class (None without labels)."""
+    """A split in figures: its examples, and those, or the steps, of each class (None without labels)."""
 
     count: int
     classes: dict[str, int] | None
+    tags: dict[str, int] | None = None  # examples with each tag
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Audit:
 
     lengths: the shortest, the median and the longest series, sound or text. low, high: the
     range of all values, as they are stored, None for texts. balance: the largest class of train over the smallest that
-    has examples. constant: the share of columns, channels or pixels that never change in train.
+    has examples. constant: the share of columns, channels or pixels that never change in train. numbers: how each
+    number that is to be learnt is spread, by name and split.
     """
 
     source: str
@@ -50,6 +53,7 @@ class Audit:
     balance: float | None
     constant: float | None
     findings: tuple[Finding, ...]
+    numbers: dict[str, dict[str, Spread]] = field(default_factory=dict)
 
     @property
     def fatal(self) -> bool:
@@ -73,8 +77,9 @@ def audit(dataset: Dataset) -> Audit:
 
 
 def _audit(dataset: Dataset) -> Audit:
-    splits = {name: _count(part, dataset.schema.classes) for name, part in dataset.splits.items()}
+    splits = {name: _part(part, dataset.schema) for name, part in dataset.splits.items()}
     classes = {name: part.classes for name, part in splits.items() if part.classes is not None}
+    tags = {name: part.tags for name, part in splits.items() if part.tags is not None}
     present = [count for count in classes.get("train", {}).values() if count]
     low, high = _range(dataset)
     constant = None if dataset.schema.kind == "text" else _constant(dataset)
@@ -83,6 +88,8 @@ def _audit(dataset: Dataset) -> Audit:
         *equal_findings(dataset),
         *near_findings(dataset),
         *class_findings(classes),
+        *tag_findings(tags),
+        *number_findings(dataset),
         *group_findings(dataset),
         *blank_findings(dataset),
         *missing_findings(dataset),
@@ -99,6 +106,7 @@ def _audit(dataset: Dataset) -> Audit:
         balance=max(present) / min(present) if present else None,
         constant=None if constant is None else float(constant.double().mean()),
         findings=_by_severity(findings),
+        numbers=spreads(dataset),
     )
 
 
@@ -123,6 +131,7 @@ def brief(dataset: Dataset) -> tuple[Finding, ...]:
             *dataset.remarks,
             *(equal_findings(dataset) if all(map(known, every.values())) else ()),
             *class_findings({name: classes for name, classes in counts.items() if classes is not None}),
+            *number_findings(dataset),
             *group_findings(dataset),
         ]
     )
@@ -146,10 +155,14 @@ def _by_severity(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: get_args(Severity).index(finding.severity)))
 
 
+def _part(part: Examples, schema: Schema) -> Part:
+    return replace(_count(part, schema.classes), tags=tag_counts(part, schema.tags))
+
+
 def _count(part: Examples, classes: Sequence[str] | None) -> Part:
     if part.y is None or classes is None:
         return Part(len(part), None)
-    counts = torch.bincount(part.y, minlength=len(classes)).tolist()
+    counts = torch.bincount(part.y[part.y != UNTOLD], minlength=len(classes)).tolist()
     return Part(len(part), dict(zip(classes, counts, strict=True)))
 
 

@@ -28,7 +28,8 @@ def near_findings(dataset: Dataset) -> Iterator[Finding]:
     """Nearly equal examples across splits."""
     parts = _identified(dataset)
     if dataset.schema.kind == "text":
-        for a, b in itertools.combinations(parts, 2):
+        whole = [part for part in parts if part.examples.texts is not None]  # passages to write from have none
+        for a, b in itertools.combinations(whole, 2):
             yield from _alike(a, b)
         return
     sketched = sketches([part.examples for part in parts], dataset.schema)
@@ -132,9 +133,9 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def _conflicts(parts: Sequence[_Split], classes: Sequence[str]) -> Iterator[Finding]:
-    """Equal examples of different classes; numbers and tags of equal examples may well differ."""
+    """Equal examples of different classes; numbers, tags and steps of equal examples may well differ."""
     labelled = [(part, part.examples.y.numpy()) for part in parts if part.examples.y is not None]
-    if not labelled or not classes:
+    if not labelled or not classes or any(y.ndim > 1 for _, y in labelled):
         return
     both = np.unique(np.concatenate([part.ids * len(classes) + y for part, y in labelled]))
     contents, labels = np.unique(both // len(classes), return_counts=True)

@@ -53,7 +53,7 @@ def require_classes(dataset: Dataset) -> None:
     train = dataset.train
     if train.y is None or dataset.schema.classes is None:
         return
-    present = set(train.y.tolist())
+    present = set(train.y.flatten().tolist())
     missing = [name for place, name in enumerate(dataset.schema.classes) if place not in present]
     if missing:
         raise DataError(f"no example of class {', '.join(missing)} in the training split: add some, or drop the class")

@@ -34,12 +34,24 @@ NAMES: dict[Kind, tuple[str, ...]] = {
 # Only what is safe to do to data that nobody has looked at. Left out: flip (but see `default_names`);
 # colour (ripe or unripe); crop and cutout, mask and warp (a small part, or the time that it takes,
 # may be what tells the class); mixup and cutmix (they make a network's probabilities less sure).
-# Sounds are masked in time all the same: what they tell lies in many frames (SpecAugment, arXiv 1904.08779).
+# Sounds are masked all the same, since what they tell lies in many frames and bands (SpecAugment, arXiv 1904.08779),
+# and get other voices: new ones are what most of them are asked about (not where the class is who speaks, or a pitch).
 DEFAULTS: dict[Kind, tuple[str, ...]] = {
     "image": ("scale", "rotate", "translate"),
     "series": ("scaling", "jitter"),
-    "sound": ("mask",),
+    "sound": ("voice", "mask", "bands"),
     "text": ("drop",),
+    "table": (),
+}
+
+# Of unlabelled examples the network says what they are in a view that shows nearly all (of what is asked for
+# FixMatch's, arXiv 2001.07685), and learns it in one that takes something away, which the defaults do not.
+WEAK = ("flip", "translate")
+STRONGER: dict[Kind, tuple[str, ...]] = {
+    "image": ("cutout",),
+    "series": ("mask",),
+    "sound": ("bands",),
+    "text": (),
     "table": (),
 }
 
@@ -168,6 +180,13 @@ class Augmentation:
         if "bands" in self.names:
             x = series.mask_bands(x, inside, draw(STREAMS["bands"], 2))
         return x
+
+
+def views(text: str, schema: Schema) -> tuple[Augmentation, Augmentation]:
+    """The weak and the strong view of unlabelled examples, under the setting that `asked` reads; none is mixed."""
+    names = set(asked(text, schema)) - {"mixup", "cutmix"}
+    strong = names | set(DEFAULTS[schema.kind]) | set(STRONGER[schema.kind])
+    return Augmentation(names & set(WEAK), schema), Augmentation(strong, schema)
 
 
 def _inside(batch: Batch) -> tuple[Tensor, Tensor]:

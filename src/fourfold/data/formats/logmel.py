@@ -2,9 +2,11 @@
 
 A frame is 25 ms long and a new one begins every 10 ms; a sound of n samples has
 1 + ceil(max(0, n - width) / hop) of them, so that each sample is in at least one, and what
-the last one lacks is 0. A frame's figures are functions of its own samples alone: nothing is
-centred, and nothing is normalised by the loudness of the file, which may be what tells the
-class (a schema's mean and deviation a band, fitted on train, take care of the scale).
+the last one lacks is 0. Nothing is centred, and nothing is normalised by the loudness of the
+file, which may be what tells the class (a schema's mean and deviation a band, fitted on train,
+take care of the scale). But under every sound a noise is laid, `FAINT` of its loudest place: the
+hiss of a room, or the zeros where an editor took it out, would else be as far from the rest, in
+logarithms, as a word is from its pauses, and every microphone another language.
 
 f frames, w samples a frame, b bins of the Fourier transform, m bands.
 """
@@ -20,6 +22,9 @@ from torch.nn.functional import pad
 
 WIDTH, HOP = 25, 10  # milliseconds
 FLOOR = 1e-10  # of full scale, as power: just above 2^-30 / 12, the noise that 16 bits make of silence
+# Of the power at the loudest place, 40 dB below it. Six epochs of a cnn read the digits of speakers whom it had not
+# heard with 0.67 accuracy without it, 0.72 at 60 dB, 0.82 at 40 and 0.80 at 30 (three of train, 40 bands).
+FAINT = 1e-4
 BLOCK = 1 << 18  # numbers that are transformed at once
 
 
@@ -35,7 +40,7 @@ def frame_sizes(rate: int) -> tuple[int, int]:
 
 
 def log_mel(sounds: Sequence[np.ndarray], rate: int, mels: int) -> list[Tensor]:
-    """The natural logarithms of the mean power in each band, float32 (f, m) a sound.
+    """The natural logarithms of the mean power in each band, over that faint noise: float32 (f, m) a sound.
 
     sounds: float32 (samples,) each, of any lengths from 1 on. Power is per sample: noise of
     deviation s gives about 2 ln s in every band, whatever the rate. Computed in float64, since
@@ -52,14 +57,19 @@ def log_mel(sounds: Sequence[np.ndarray], rate: int, mels: int) -> list[Tensor]:
     padded = [
         pad(torch.from_numpy(sound), (0, span * hop - len(sound))) for sound, span in zip(sounds, spans, strict=True)
     ]
-    logs: list[Tensor] = []
+    powers: list[Tensor] = []
     for block_fw in torch.split(torch.cat(padded).unfold(0, width, hop), max(1, BLOCK // size)):
         wave_fb = torch.fft.rfft(block_fw * window_w, size)
         power_fb = wave_fb.real.square() + wave_fb.imag.square()
-        logs.append((power_fb @ filters_bm).clamp(min=FLOOR).log().float())
-    every_fm = torch.cat(logs)
+        powers.append((power_fb @ filters_bm).float())
+    every_fm = torch.cat(powers)
     starts = np.cumsum([0, *spans[:-1]]).tolist()
-    return [every_fm[start : start + count].clone() for start, count in zip(starts, counts, strict=True)]
+    return [_log(every_fm[start : start + count]) for start, count in zip(starts, counts, strict=True)]
+
+
+def _log(power_fm: Tensor) -> Tensor:
+    """The logarithms of one sound's power over its faint noise; silence is `FLOOR`."""
+    return (power_fm + FAINT * power_fm.max()).clamp(min=FLOOR).log()
 
 
 @lru_cache(maxsize=8)

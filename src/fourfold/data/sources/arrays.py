@@ -4,6 +4,7 @@ The files are those of `array_files`: IDX, .npz and .npy.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -11,14 +12,14 @@ import torch
 from torch import Tensor
 
 from ...errors import DataError
-from ..dataset import Content, Examples, Request
+from ..dataset import UNTOLD, Content, Examples, Request
 from ..formats import array_files
 from ..formats.array_files import Part, damage
 from ..formats.pictures import recolour
 from ..formats.places import Place
 from ..mapped import Mapped, Numbered
 from ..schema import Aim, Kind
-from ..targets import Told, answers, known_names
+from ..targets import Told, answers, known_names, step_answers, step_classes
 
 LOOKED_AT = 1000  # rows of an array that stays in its file
 ACCEPTED = {
@@ -31,6 +32,7 @@ TOLD: dict[Aim, str] = {
     "--task tag, for numbers --task regress",
     "numbers": "numbers, (n,) or (n, targets)",
     "tags": "0 and 1, (n, tags), or strings such as 'red|round'",
+    "labels": "a class for every step, (n, time): whole numbers, strings or bools, -1 or '' where none is told",
 }
 
 
@@ -54,7 +56,8 @@ def from_arrays(x: np.ndarray, y: np.ndarray | None, name: str, request: Request
     What x is, if neither the request's schema nor its kind says so: uint8 of 3 or 4
     dimensions and floats of 4 are pictures (channels last if both places fit), floats of
     3 are series, 2 dimensions are a table. y: whole numbers, strings or bools, (n,) or
-    (n, 1); of numbers (n,) or (n, targets); of tags 0 and 1, (n, tags), or strings. x may
+    (n, 1); of numbers (n,) or (n, targets); of tags 0 and 1, (n, tags), or strings; of steps
+    (n, time), -1 or "" where none is told, and a series ends with the last step that has a class. x may
     share its memory with the result.
     Raises: DataError naming the array and its first bad row.
     """
@@ -65,7 +68,7 @@ def _content(parts: Mapping[str, Part], request: Request) -> Content:
     schema, train = request.schema, parts["train"]
     kind = request.kind
     if kind == "auto":
-        kind = _guess(train) or _refuse(train, "auto")
+        kind = "series" if request.aim == "labels" else _guess(train) or _refuse(train, "auto")
     xs = {split: _read_x(part, kind) for split, part in parts.items()}
     if schema and kind == "image":
         xs = {split: _recoloured(x, schema.shape[0]) for split, x in xs.items()}
@@ -74,6 +77,8 @@ def _content(parts: Mapping[str, Part], request: Request) -> Content:
         if (shape := _shape(x, kind)) != expected:
             whose = "the model takes" if schema else f"{train.name} has"
             raise DataError(f"{parts[split].name}: {kind} data of shape {shape} an example, where {whose} {expected}")
+    if request.aim == "labels":
+        return _labelled_steps(parts, xs, kind, request)
     labels = {split: _labels(part, request.aim) for split, part in parts.items()}
     classes = known_names(labels["train"], request)
     ragged = kind == "series" and len({x.shape[1] for x in xs.values()}) > 1
@@ -82,6 +87,54 @@ def _content(parts: Mapping[str, Part], request: Request) -> Content:
         y = answers(labels[split], classes, Numbered(part.y_name, range(len(part.x))), request.aim)
         splits[split] = _examples(xs[split], y, part, ragged)
     return Content(kind, splits, classes)
+
+
+def _labelled_steps(
+    parts: Mapping[str, Part], xs: Mapping[str, Tensor | Mapped], kind: Kind, request: Request
+) -> Content:
+    """Series with a class for every step; beyond its last one, a series is padding."""
+    told = {split: _step_labels(part, xs[split]) for split, part in parts.items()}
+    classes = step_classes(told["train"], request)
+    found = {
+        split: step_answers(told[split], classes, partial(_step_name, part), xs[split].shape[1])
+        for split, part in parts.items()
+    }
+    ends = {
+        split: torch.full((len(xs[split]),), xs[split].shape[1]) if y is None else _ends(y)
+        for split, y in found.items()
+    }
+    ragged = len({end for of in ends.values() for end in of.tolist()}) > 1
+    splits: dict[str, Examples] = {}
+    for split, part in parts.items():
+        x, lengths = xs[split], ends[split] if ragged else None
+        if isinstance(x, Tensor) and lengths is not None:
+            x = x.masked_fill((torch.arange(x.shape[1]) >= lengths[:, None])[:, :, None], 0)
+        splits[split] = Examples(x, Numbered(part.name, range(len(x))), found[split], lengths)
+    return Content(kind, splits, classes)
+
+
+def _step_labels(part: Part, x: Tensor | Mapped) -> list[list[str]] | None:
+    """A class for every step as text, "" where none is told."""
+    y = part.y
+    if y is None:
+        return None
+    if y.dtype.kind not in "biufUS" or y.shape != tuple(x.shape[:2]):
+        shapes = f"labels of {y.dtype} and shape {y.shape} for the series {tuple(x.shape)} of {part.name}"
+        raise DataError(f"{part.y_name}: {shapes}; accepted: {TOLD['labels']}")
+    words = np.array(_words(y, part.y_name), dtype=object)
+    words[words == str(UNTOLD)] = ""
+    told: list[list[str]] = words.reshape(y.shape).tolist()
+    return told
+
+
+def _step_name(part: Part, row: int, step: int) -> str:
+    return f"{part.y_name}[{row}, {step}]"
+
+
+def _ends(y_nt: Tensor) -> Tensor:
+    """How many steps there are up to the last one that has a class, int64 (n,)."""
+    steps = torch.arange(1, y_nt.shape[1] + 1)
+    return torch.where(y_nt == UNTOLD, 0, steps).amax(dim=1)
 
 
 def _recoloured(x: Tensor | Mapped, channels: int) -> Tensor | Mapped:
@@ -192,12 +245,17 @@ def _labels(part: Part, aim: Aim) -> Told | None:
         raise DataError(f"{part.y_name}: {len(y):,} labels for the {len(part.x):,} examples of {part.name}")
     if aim != "classes" and numbers:
         return y.reshape(len(y), -1)
+    return _words(y, part.y_name)
+
+
+def _words(y: np.ndarray, name: str) -> list[str]:
+    """Classes of any shape as text, one after the other. Raises: DataError naming the first that is none."""
     if y.dtype.kind == "f":
         whole = np.isfinite(y) & (y == np.round(y)) & (abs(y) < 2**53)
         if not whole.all():
-            row = whole.argmin()
+            place = np.argwhere(~whole)[0].tolist()
             what = "labels are whole numbers, strings or bools; numbers themselves are learnt by --task regress"
-            raise DataError(f"{part.y_name}[{row}]: {y[row]} is no class; {what}")
+            raise DataError(f"{name}{place}: {y[tuple(place)]} is no class; {what}")
         y = y.astype(np.int64)
-    with damage(part.y_name):  # text of a damaged file may not be text
-        return [str(label) for label in (np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y).tolist()]
+    with damage(name):  # text of a damaged file may not be text
+        return [str(label) for label in (np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y).ravel().tolist()]

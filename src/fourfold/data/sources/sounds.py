@@ -23,7 +23,7 @@ from . import Decoded, as_content, check_kind, wanted
 HIGHEST = 192_000  # samples a second, the most that `Reading.rate` takes
 USUAL = 16_000
 PADDED = 1 << 35  # bytes of all spectra, padded to the longest
-FORMAT = 1  # of the figures in a spectrum; another number, and the store makes them anew
+FORMAT = 2  # of the figures in a spectrum; another number, and the store makes them anew
 
 
 def matches(path: Place, request: Request) -> bool:

@@ -11,6 +11,8 @@ Columns of numbers are channels or, in the wide form, steps.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from ...errors import DataError
 from ..dataset import Content, Examples, Request
 from ..finding import Finding
@@ -19,8 +21,8 @@ from ..formats.frames import Frame, is_frame, load
 from ..formats.places import Place, entries
 from ..formats.text_files import SPLITS, listing
 from ..gaps import gap_findings, overlap_findings
-from ..steps import Columns, Series, plain_time, series
-from ..targets import answers, gathered, known_names
+from ..steps import OR_LABEL, Columns, Series, plain_time, series
+from ..targets import StepNamer, answers, gathered, known_names, step_answers, step_classes
 from ..timeline import filled_finding, stack
 from . import check_kind
 
@@ -115,6 +117,7 @@ def _columns(frame: Frame, request: Request, a_file_each: bool = False) -> Colum
         time=reading.time if not schema or reading.time in frame.columns else None,
         target=reading.target if not by_name and (not schema or reading.target in frame.columns) else None,
         fields=() if by_name else request.fields,
+        stepwise=request.aim == "labels",
     )
     frame.require(*found.told)
     if schema and schema.columns:
@@ -127,8 +130,9 @@ def _columns(frame: Frame, request: Request, a_file_each: bool = False) -> Colum
     texts = [column for column in others if frame.is_text(column)]
     numbers = tuple(column for column in others if column not in texts)
     steps = len(numbers) > 1 and (schema is None or schema.shape == (1,))  # one column of numbers is one series
-    found = replace(found, channels=numbers, wide=steps and not (a_file_each or found.id or found.time))
-    if len(texts) == 1 and found.target is None and (found.id or found.wide):
+    wide = steps and not (a_file_each or found.id or found.time or found.stepwise)
+    found = replace(found, channels=numbers, wide=wide)
+    if len(texts) == 1 and found.target is None and (found.id or found.wide or found.stepwise):
         found = replace(found, target=texts.pop())
     _judge(frame, found, texts, request, a_file_each)
     return found
@@ -144,8 +148,9 @@ def _judge(frame: Frame, columns: Columns, texts: Sequence[str], request: Reques
     for column in filter(frame.is_identifier, columns.channels):
         mend = "name it with --id, or remove it"
         raise DataError(f"{frame.path}: column {column!r} holds identifiers, whole numbers beyond 2**53; {mend}")
-    if columns.target and not (columns.id or columns.wide or a_file_each):
-        raise DataError(f"{frame.path}: its rows are one series, which has no classes; tell series apart with --id")
+    if columns.target and not (columns.id or columns.wide or columns.stepwise or a_file_each):
+        told = "its rows are one series, which has no classes; tell series apart with --id"
+        raise DataError(f"{frame.path}: {told}{OR_LABEL}")
     if request.schema and not columns.wide and len(columns.channels) != request.schema.shape[0]:
         expected = request.schema.shape[0]
         raise DataError(f"{frame.path}: {len(columns.channels)} columns of numbers where the model takes {expected}")
@@ -172,14 +177,20 @@ def _content(
     remarks: Sequence[Finding],
 ) -> Content:
     every = [each for part in found.values() for each in part]
-    classes = known_names(_labels(found["train"]), request)
+    train = found["train"]
+    stepwise = columns.stepwise
+    classes = step_classes(_step_labels(train), request) if stepwise else known_names(_labels(train), request)
     ragged = len({len(each.values) for each in every}) > 1
     splits: dict[str, Examples] = {}
     for split, part in found.items():
         names = [each.name for each in part]
         x, lengths = stack([each.values for each in part], names, ragged)
         fields = {name: [each.fields[name] for each in part] for name in request.fields}
-        splits[split] = Examples(x, names, answers(_labels(part), classes, names, request.aim), lengths, fields)
+        if stepwise:
+            y = step_answers(_step_labels(part), classes, _step_namer(part), x.shape[1])
+        else:
+            y = answers(_labels(part), classes, names, request.aim)
+        splits[split] = Examples(x, names, y, lengths, fields, times=_times(part) if stepwise else None)
     timed = [(each.times, each.where) for each in every if each.times is not None]
     spots = [spot for each in every for spot in each.spots]
     return Content(
@@ -201,3 +212,19 @@ def _labels(part: Sequence[Series]) -> list[str] | None:
     """The classes of some series; None unless all have one."""
     labels = [each.label for each in part if each.label is not None]
     return labels if len(labels) == len(part) else None
+
+
+def _step_labels(part: Sequence[Series]) -> list[Sequence[str]] | None:
+    """The classes of all steps of some series; None unless all have them."""
+    labels = [each.labels for each in part if each.labels is not None]
+    return labels if len(labels) == len(part) else None
+
+
+def _step_namer(part: Sequence[Series]) -> StepNamer:
+    return lambda row, step: part[row].where(step)
+
+
+def _times(part: Sequence[Series]) -> list[np.ndarray] | None:
+    """The times of all steps; None unless all series have them."""
+    times = [each.times for each in part if each.times is not None]
+    return times if len(times) == len(part) else None

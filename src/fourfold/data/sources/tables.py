@@ -48,6 +48,10 @@ def from_frames(frames: Mapping[str, Frame], request: Request) -> Content:
     """
     train = frames["train"]
     check_kind(train.path, "table", request)
+    if request.aim == "labels":
+        what = "--task label learns series, and nothing tells that these rows are steps"
+        mend = "name the column of their times with --time, that of the series' names with --id, or say --kind series"
+        raise DataError(f"{train.path}: {what}; {mend}")
     plan = _by_schema(train, request.schema, request.reading.target) if request.schema else _by_content(frames, request)
     labels = {split: _labels(frame, plan.target) for split, frame in frames.items()}
     classes = known_names(labels["train"], request)

@@ -11,16 +11,19 @@ from ...data.schema import THINGS, Schema
 from ...errors import DataError, UsageError
 from ...metrics import reconstruction
 from ..contract import Losses, Metrics, Networks
+from ..trunk import sizes
 from . import networks as nets
 from .convolution import ConvDecoder, ConvEncoder
 from .edges import Edges
 from .objective import Columns, Likeness, Pixels, Values, divergence, drawn, halves, mean_per_example
-from .sequence import SequenceDecoder, SequenceEncoder
+from .residual import ResidualEncoder
+from .sequence import SequenceDecoder, SequenceEncoder, within
 from .settings import SIDES, AutoencoderSettings, Network, fits_conv, network_for
 
 TAKES: dict[Network, tuple[str, ...]] = {
     "classic": ("image", "table"),
     "conv": ("image",),
+    "resnet": ("image",),
     "dense": ("image", "table"),
     "sequence": ("series", "sound"),
     "edges": ("image",),
@@ -42,7 +45,7 @@ class Coding:
         self.variational = settings.beta > 0
         self.edges = Edges(schema.shape) if self.network == "edges" else None
         self.likeness = likeness(schema, self.network)
-        if self.variational and self.network not in ("conv", "dense"):
+        if self.variational and self.network not in ("conv", "resnet", "dense"):
             raise UsageError(f"--beta: the network {self.network!r} is not variational; use --network conv or dense")
 
     def build(self, random: torch.Generator) -> dict[str, nn.Module]:
@@ -57,6 +60,10 @@ class Coding:
             case "conv":
                 encoder = ConvEncoder(shape, outputs, width, random)
                 decoder = ConvDecoder(size, shape, width, random)
+            case "resnet":
+                trunk = sizes(shape, width)
+                encoder = ResidualEncoder(shape, outputs, trunk, random)
+                decoder = ConvDecoder(size, shape, trunk.width, random)
             case "sequence":
                 assert self.schema.lengths is not None
                 encoder = SequenceEncoder(shape[0], size, random)
@@ -66,13 +73,15 @@ class Coding:
                 encoder, decoder = nets.DeepEncoder(shape, outputs, random), nets.DeepDecoder(size, shape, random)
         return {"encoder": encoder, "decoder": decoder}
 
-    def target(self, x: Tensor) -> Tensor:
-        """What is to come back from prepared examples."""
-        return self.edges(x) if self.edges else x
+    def target(self, batch: Batch) -> Tensor:
+        """What is to come back from prepared examples; zero past the end of a series, whatever stands there."""
+        if batch.lengths is not None:
+            return torch.where(within(batch.x, batch.lengths) > 0, batch.x, 0)
+        return self.edges(batch.x) if self.edges else batch.x
 
     def encode(self, networks: Networks, batch: Batch) -> Tensor:
         """Codes (n, latent); of a variational encoder the means."""
-        codes: Tensor = networks["encoder"](self.target(batch.x), batch.lengths)
+        codes: Tensor = networks["encoder"](self.target(batch), batch.lengths)
         return halves(codes)[0] if self.variational else codes
 
     def decode(self, networks: Networks, codes: Tensor, batch: Batch | None = None) -> Tensor:
@@ -93,7 +102,7 @@ class Coding:
         passed: the share of all steps that are over. β grows from 0 at first, or a decoder learns to do
         without codes (Bowman et al., arXiv 1511.06349).
         """
-        target = self.target(batch.x)
+        target = self.target(batch)
         codes = networks["encoder"](self.disturbed(target, random), batch.lengths)
         sampled = drawn(codes, random) if self.variational else codes
         error = self.likeness.loss(self.outputs(networks, sampled, batch), target, batch.lengths)
@@ -112,7 +121,7 @@ class Coding:
 
     def both(self, networks: Networks, batch: Batch) -> tuple[Tensor, Tensor]:
         """The target and what comes back of it, (n, …)."""
-        return self.target(batch.x), self.decode(networks, self.encode(networks, batch), batch)
+        return self.target(batch), self.decode(networks, self.encode(networks, batch), batch)
 
     def judge(self, networks: Networks, batches: Iterable[Batch]) -> Metrics:
         """Loss (without noise), mean squared error, and for pixels what `metrics.reconstruction` tells."""
@@ -130,7 +139,7 @@ class Coding:
 
     def _outcome(self, networks: Networks, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Mean loss (), target and what came back (n, …), from codes that nothing disturbs."""
-        target = self.target(batch.x)
+        target = self.target(batch)
         moments = networks["encoder"](target, batch.lengths)
         outputs = self.outputs(networks, halves(moments)[0] if self.variational else moments, batch)
         loss = self.likeness.loss(outputs, target, batch.lengths)
@@ -154,11 +163,13 @@ def chosen(schema: Schema, settings: AutoencoderSettings) -> Network:
         )
     if network == "edges" and settings.task != "detect":
         raise UsageError("--network edges gives back edges, no pictures: it is for --task detect; use --network conv")
-    if network == "conv" and not fits_conv(schema.shape):
+    if settings.width == 0 and network != "resnet":
+        raise UsageError(f"--width 0 is for --network resnet, and this is {network}; give it a width or leave it out")
+    if network in ("conv", "resnet") and not fits_conv(schema.shape):
         height, width = schema.shape[1:]
         raise DataError(
-            f"{height}×{width} pictures: conv takes sides of {SIDES[0]} to {SIDES[1]} pixels; resize picture files "
-            "with --size 64, or use --network dense"
+            f"{height}×{width} pictures: {network} takes sides of {SIDES[0]} to {SIDES[1]} pixels; resize picture "
+            "files with --size 64, or use --network dense"
         )
     return network
 

@@ -37,7 +37,7 @@ class Autoencoder:
         self.settings = settings
         self.coding = Coding(schema, settings)
         self.latent_size = self.coding.latent_size
-        self.channels_last = self.coding.network == "conv"
+        self.channels_last = self.coding.network in ("conv", "resnet")
 
     def build(self, random: torch.Generator) -> dict[str, nn.Module]:
         """Two networks, "encoder" and "decoder"."""
@@ -72,7 +72,7 @@ class Variational:
         self.settings = settings
         self.coding = Coding(schema, settings)
         self.latent_size = self.coding.latent_size
-        self.channels_last = self.coding.network == "conv"
+        self.channels_last = self.coding.network in ("conv", "resnet")
 
     def build(self, random: torch.Generator) -> dict[str, nn.Module]:
         """Two networks, "encoder" and "decoder"."""
@@ -116,7 +116,7 @@ class Detecting:
         self.settings = settings
         self.coding = Coding(schema, settings)
         self.latent_size = self.coding.latent_size
-        self.channels_last = self.coding.network == "conv"
+        self.channels_last = self.coding.network in ("conv", "resnet")
 
     def build(self, random: torch.Generator) -> dict[str, nn.Module]:
         """The three networks."""

@@ -10,7 +10,7 @@ from ...settings import AUTO, Advice, Facts, Settings, enough_epochs
 STEPS = 2000  # that a small set is trained for
 SIDES = (16, 224)  # pixels that conv takes
 
-Network = Literal["auto", "classic", "conv", "dense", "sequence", "edges"]
+Network = Literal["auto", "classic", "conv", "resnet", "dense", "sequence", "edges"]
 
 
 class AutoencoderSettings(Settings):
@@ -21,6 +21,7 @@ class AutoencoderSettings(Settings):
         AUTO: {},
         "classic": {},
         "conv": {"network": "conv", "batch_size": 128, "epochs": 20, "schedule": "cosine"},
+        "resnet": {"network": "resnet", "width": 0, "batch_size": 128, "epochs": 20, "schedule": "cosine"},
         "dense": {"network": "dense", "batch_size": 128, "epochs": 40, "schedule": "cosine"},
         "sequence": {"network": "sequence", "batch_size": 32, "epochs": 100, "schedule": "cosine"},
         "vae": {"network": "conv", "batch_size": 128, "epochs": 20, "schedule": "cosine", "beta": 1.0},
@@ -35,7 +36,7 @@ class AutoencoderSettings(Settings):
         },
     }
 
-    preset: Literal["auto", "classic", "conv", "dense", "sequence", "vae", "denoising", "detect"] = Field(
+    preset: Literal["auto", "classic", "conv", "resnet", "dense", "sequence", "vae", "denoising", "detect"] = Field(
         "auto", description="The recipe that stands where no flag does; 'auto' goes by the data's kind and size."
     )
     task: Literal["reconstruct", "detect"] = Field(
@@ -49,7 +50,9 @@ class AutoencoderSettings(Settings):
     latent_size: int | None = Field(
         None, ge=1, description="Numbers in a code: 32, in a table a quarter of its columns, unless given."
     )
-    width: int = Field(16, ge=1, le=256, description="Channels of the first convolution.")
+    width: int = Field(
+        16, ge=0, le=256, description="Channels of the first convolution; with --network resnet 0 is a cnn's own."
+    )
     noise: float = Field(0.0, ge=0, le=10, description="Deviation of the noise that training adds to what is encoded.")
     beta: float = Field(0.0, ge=0, description="Weight of a variational autoencoder's divergence; 0 is none.")
     normal: str | None = Field(

@@ -16,6 +16,7 @@ from ..contract import Metrics, Monitor, Networks, Phase
 from ..targets import Regression, Tagging, refuse_balance
 from . import networks as nets
 from . import resnet, spectra
+from .consistency import semi_supervised
 from .objective import classification
 from .settings import CnnSettings
 from .views import Viewed
@@ -74,6 +75,8 @@ class Cnn:
         self.classes = require_classes(schema, "cnn")
         if settings.balance:
             self.monitor = Monitor("balanced_accuracy", "higher")
+        if settings.unlabelled:  # few are labelled, and of these few are held out: an epoch would be best by luck
+            self.monitor = None
 
     def build(self, random: torch.Generator) -> dict[str, nn.Module]:
         """One network, "classifier"."""
@@ -83,6 +86,9 @@ class Cnn:
         """One phase."""
         weights = class_weights(require_counts(self.schema)) if self.settings.balance else None
         loss = partial(classification, smoothing=self.settings.label_smoothing, weights=weights)
+        if self.settings.unlabelled:
+            weight, confidence = self.settings.unlabelled_weight, self.settings.confidence
+            loss = partial(semi_supervised, supervised=loss, weight=weight, confidence=confidence)
         return (Phase("classify", ("classifier",), loss),)
 
     def predict(self, networks: Networks, batch: Batch) -> Tensor:

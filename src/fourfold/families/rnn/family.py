@@ -17,6 +17,7 @@ from ..contract import Metrics, Monitor, Networks, Phase
 from ..targets import Regression, Tagging, Together
 from . import networks as nets
 from .forecasting import Forecaster, Member
+from .labelling import Labelling
 from .objective import classification, forecasting
 from .reader import Members, Reader, cell
 from .settings import RnnSettings
@@ -24,7 +25,7 @@ from .truncation import truncated
 from .writing import Writing
 
 
-def create(schema: Schema, settings: RnnSettings) -> "Rnn | Forecasting | Regression | Tagging | Writing":
+def create(schema: Schema, settings: RnnSettings) -> "Rnn | Forecasting | Labelling | Regression | Tagging | Writing":
     """The family for the task. Raises: DataError, telling what would be accepted."""
     if settings.task == "forecast":
         return Forecasting(schema, settings)
@@ -33,6 +34,8 @@ def create(schema: Schema, settings: RnnSettings) -> "Rnn | Forecasting | Regres
     if settings.task == "classify":
         return Rnn(schema, settings)
     require_series(schema)
+    if settings.task == "label":
+        return Labelling(schema, settings, partial(entrance, schema, settings))
     kind = Regression if settings.task == "regress" else Tagging
     return kind(schema, settings, partial(averaged, schema, settings), channels_last=False)
 

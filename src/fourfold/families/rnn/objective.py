@@ -1,7 +1,7 @@
 """What a recurrent network minimises: the cross-entropy of a true class, or what quantiles miss."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ...data.dataset import Batch
@@ -20,14 +20,12 @@ def classification(networks: Networks, batch: Batch, random: torch.Generator, sm
     y = batch.y
     assert y is not None
     classifier = networks["classifier"]
+    ready = whole.losses(classifier, batch, smoothing)
+    if ready is not None:
+        return ready
     members: list[nn.Module] = list(classifier.members) if isinstance(classifier, Members) else [classifier]
-    losses: list[Tensor] = []
-    for member in members:
-        loss = whole.loss(member, batch, smoothing)
-        if loss is None:
-            loss = cross_entropy(member(batch.x, batch.lengths, random), y, label_smoothing=smoothing)
-        losses.append(loss)
-    return Losses(losses[0] if len(losses) == 1 else torch.stack(losses).mean(), {})
+    losses = [cross_entropy(one(batch.x, batch.lengths, random), y, label_smoothing=smoothing) for one in members]
+    return Losses(torch.stack(losses).mean(), {})
 
 
 def forecasting(networks: Networks, batch: Batch, random: torch.Generator | None = None) -> Losses:

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ...errors import UsageError
 from ..blocks import dropout, glorot_
 from .convolution import CONVOLUTIONS, Convolution
-from .networks import Cell, Entrance, GruCell, LstmCell, SimpleCell
+from .networks import Cell, Embedding, Entrance, GruCell, LstmCell, SimpleCell
 from .pooling import Pooling, blank, center, inside
 from .settings import RnnSettings
+from .wide import Wide
 
 
 def cell(features: int, settings: RnnSettings, random: torch.Generator) -> Cell:
@@ -76,6 +78,10 @@ class Reader(nn.Module):
 
     Cells beside a convolution are LSTM-FCN's idea (Karim et al., arXiv 1801.04503). The bare steps are pooled where
     nothing else reads them: a text's bag of pieces (fastText's, arXiv 1607.01759, without its n-grams).
+
+    A wide model beside them (Cheng et al., arXiv 1606.07792) is not trained on the sum, as theirs is: it would soon
+    know train's texts by heart and leave the others nothing to learn. A training step shows each text to one of the
+    two, so that both learn to tell alone; asked, they are averaged.
     """
 
     def __init__(self, enter: Entrance, classes: int, settings: RnnSettings, random: torch.Generator) -> None:
@@ -93,11 +99,21 @@ class Reader(nn.Module):
         if not pools:
             pools["steps"] = Pooling(names, width)
         self.pools = nn.ModuleDict(pools)
+        self.wide = wide(enter, classes) if settings.wide else None
         self.output = nn.Linear(sum(pool.width for pool in pools.values()), classes)
         glorot_(self, random)
 
     def forward(self, x: Tensor, lengths_n: Tensor | None = None, random: torch.Generator | None = None) -> Tensor:
         """Logits (n, k). x: what its entrance takes."""
+        if self.wide is None:
+            return self.read(x, lengths_n, random)
+        if random is not None:
+            return self._apart(self.wide, x, lengths_n, random)
+        averaged_nk: Tensor = (self.read(x, lengths_n, None) + self.wide(x, lengths_n)) / 2
+        return averaged_nk
+
+    def read(self, x: Tensor, lengths_n: Tensor | None, random: torch.Generator | None) -> Tensor:
+        """Logits (n, k) without the wide model's."""
         x_ntf = self.enter(x)
         within = inside(x_ntf, lengths_n)
         x_ntf = center(x_ntf, lengths_n) if self.centered else blank(x_ntf, within)
@@ -111,6 +127,21 @@ class Reader(nn.Module):
         pooled = [pool(read[name], lengths_n, self.share, random) for name, pool in self.pools.items()]
         logits_nk: Tensor = self.output(torch.cat(pooled, dim=1))
         return logits_nk
+
+    def _apart(self, linear: Wide, x: Tensor, lengths_n: Tensor | None, random: torch.Generator) -> Tensor:
+        """Logits (n, k) of a training step: half of the texts read by one, half by the other."""
+        order_n = torch.randperm(len(x), generator=random, device=x.device)
+        ours_n, theirs_n = order_n.tensor_split([(len(x) + 1) // 2])  # a text that is alone is ours
+        ends = [None if lengths_n is None else lengths_n[some_n] for some_n in (ours_n, theirs_n)]
+        told_nk = self.read(x[ours_n], ends[0], random), linear(x[theirs_n], ends[1], self.share, random)
+        return torch.cat(told_nk)[order_n.argsort()]
+
+
+def wide(enter: Entrance, classes: int) -> Wide:
+    """The linear model of a text's pieces. Raises: UsageError if there are none."""
+    if not isinstance(enter, Embedding):
+        raise UsageError("--wide: a linear model of pieces and their pairs is for texts alone; leave it out")
+    return Wide(len(enter.rows_pf), classes)
 
 
 class Members(nn.Module):

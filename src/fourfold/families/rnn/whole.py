@@ -7,13 +7,13 @@ Shapes: n batch, t time, f features, h hidden units, k classes.
 
 import ctypes
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ...data.dataset import Batch
+from ..contract import Losses
 from ..native import library, parallel, suits
 from .networks import Classic, Rows, SimpleCell
 
@@ -44,12 +44,12 @@ class Given(NamedTuple):
     smoothing: float
 
 
-def loss(network: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor | None:
+def losses(network: nn.Module, batch: Batch, smoothing: float = 0.0) -> Losses | None:
     """The cross-entropy of softmax(logits) as a mean over a batch, torch's; None where the plain path must serve.
 
     That is for all but the article's network, and for what `takes` does not take. smoothing: the share of each label
-    that goes to all classes alike. The gradients of the weights come from the same call: they are numbers, of which
-    there is no gradient. Raises: IndexError if a label is no class, MemoryError.
+    that goes to all classes alike. The gradients come from the same call, unless autograd is told to want none.
+    Raises: IndexError if a label is no class, MemoryError.
     """
     if not isinstance(network, Classic) or network._compiled_call_impl is not None or batch.y is None:
         return None
@@ -60,10 +60,9 @@ def loss(network: nn.Module, batch: Batch, smoothing: float = 0.0) -> Tensor | N
     given = Given(enter(batch.x), batch.lengths, batch.y, cell.activation == "relu", smoothing)
     if not takes(given, weights):
         return None
-    if not torch.is_grad_enabled():
-        return _run(given, weights, ())
-    mean: Tensor = _Loss.apply(given, *weights)  # type: ignore[no-untyped-call]
-    return mean
+    gradients = [torch.empty_like(weight) for weight in weights] if torch.is_grad_enabled() else None
+    mean = _run(given, weights, gradients)
+    return Losses(mean, {}, None if gradients is None else dict(zip(weights, gradients, strict=True)))
 
 
 def takes(given: Given, weights: Weights) -> bool:
@@ -96,21 +95,7 @@ def _learns(weight: Tensor) -> bool:
     return kind and weight.requires_grad and weight.is_contiguous()
 
 
-class _Loss(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, given: Given, *weights: Tensor) -> Tensor:
-        gradients = [torch.empty_like(weight) for weight in weights]
-        ctx.save_for_backward(*gradients)
-        return _run(given, weights, gradients)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
-        gradients = ctx.saved_tensors
-        return None, *(gradients if float(given) == 1 else [gradient * given for gradient in gradients])
-
-
-def _run(given: Given, weights: Weights, gradients: Weights | list[Tensor]) -> Tensor:
+def _run(given: Given, weights: Weights, gradients: list[Tensor] | None) -> Tensor:
     """The loss; fills the gradients, if any are wanted."""
     x, y = given.x_ntf.contiguous(), given.y.contiguous()  # kept until the call is over, as the lengths are
     lengths = None if given.lengths_n is None else given.lengths_n.contiguous()
@@ -122,7 +107,7 @@ def _run(given: Given, weights: Weights, gradients: Weights | list[Tensor]) -> T
         *(n, t, f, h, k, given.relu, torch.get_num_threads() if n * t * (f + h) * h > LEAST_WORK else 1),
         *(None if lengths is None else lengths.data_ptr(), labels, shares, x.data_ptr()),
         *[weight.data_ptr() for weight in weights],
-        *([gradient.data_ptr() for gradient in gradients] or (None,) * len(weights)),
+        *((None,) * len(weights) if gradients is None else [gradient.data_ptr() for gradient in gradients]),
         *(mean.data_ptr(), parallel(), given.smoothing),
     )
     failed = compiled.whole(ctypes.byref(job))

@@ -24,7 +24,7 @@ from .truncation import kind_of, truncated
 
 ROOM = 1 << 24  # logits that judging holds at once
 IGNORED = -100  # a target that cross_entropy leaves out
-OTHERS = ("bidirectional", "convolution", "center", "step_dropout", "label_smoothing", "members", "augment")
+OTHERS = ("bidirectional", "convolution", "center", "step_dropout", "wide", "label_smoothing", "members", "augment")
 
 State = tuple[Tensor, Tensor]  # a layer's (h_nh, its LSTM cells)
 
