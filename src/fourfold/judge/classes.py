@@ -9,10 +9,11 @@ from torch import Tensor
 from ..data.dataset import Dataset, Examples
 from ..metrics.calibration import BINS, FEWEST, calibration_error, reliability, temper
 from ..metrics.classification import from_probabilities, logarithms, losses
-from ..metrics.intervals import LEVEL, RESAMPLES, bootstrap, interval, share_interval
+from ..metrics.intervals import bootstrap, share_interval
 from ..metrics.ranking import auprc, auroc
 from ..model import Model
 from .linear import fit_linear
+from .spread import spread
 
 INTERVALS = ("accuracy", "balanced_accuracy", "log_loss")
 WIDE = 0.1  # of an accuracy's interval, from which on it is told
@@ -102,21 +103,16 @@ def _intervals(log_p: Tensor, rival: Tensor | None, y: Tensor, figures: dict[str
     def draw(index: Tensor) -> Tensor:
         return torch.cat([_three(right[index], loss[index], y[index], log_p.shape[1]) for right, loss in told])
 
-    draws = bootstrap(draw, len(y))
-    spans: dict[str, tuple[float, float]] = {name: interval(draws[:, i]) for i, name in enumerate(INTERVALS)}
-    spans["accuracy"] = share_interval(draws[:, 0], figures["accuracy"], len(y))
+    return spread_of_shares(bootstrap(draw, len(y)), figures, len(y))
+
+
+def spread_of_shares(draws: Tensor, figures: dict[str, Any], count: int) -> dict[str, Any]:
+    """As `spread.spread` of INTERVALS, draws (resamples, 3 or 6), certain of nothing where all of `count` are right."""
+    found = spread(draws, INTERVALS, figures, figures["baselines"].get("linear", {}))
+    spans = found["intervals"]
+    spans["accuracy"] = share_interval(draws[:, 0], figures["accuracy"], count)
     if figures["accuracy"] in (0, 1):  # as little is known of the mean of the classes' recalls
         spans["balanced_accuracy"] = spans["accuracy"]
-    found: dict[str, Any] = {"intervals": {"level": LEVEL, "resamples": RESAMPLES, **spans}}
-    if rival is not None:
-        linear = figures["baselines"]["linear"]
-        found["differences"] = {
-            name: {
-                "value": figures[name] - linear[name],
-                "interval": interval(draws[:, i] - draws[:, i + len(INTERVALS)]),
-            }
-            for i, name in enumerate(INTERVALS)
-        }
     return found
 
 
@@ -128,11 +124,23 @@ def _three(right: Tensor, loss: Tensor, y: Tensor, classes: int) -> Tensor:
 
 
 def _remarks(figures: dict[str, Any], count: int) -> list[str]:
+    told = doubts(figures, f"{count} examples")
+    calibration = figures["calibration"]
+    if "fitted_on" in calibration and calibration["temperature"] is None:
+        held = calibration["fitted_on"]
+        few = f"{held} validation examples are too few, {FEWEST} are needed"
+        right = "not one answer on the validation split was wrong (or it was trained by an earlier Fourfold)"
+        told.append(f"no temperature was fitted, since {few if held < FEWEST else right}")
+    return told
+
+
+def doubts(figures: dict[str, Any], those: str) -> list[str]:
+    """What keeps the figures from being believed, as sentences; those: what was judged, such as "12 examples"."""
     told = []
     low, high = figures["intervals"]["accuracy"]
     if high - low > WIDE:
         told.append(
-            f"{count} examples tell the accuracy only to within {low:.2f} and {high:.2f}; judge on more of them "
+            f"{those} tell the accuracy only to within {low:.2f} and {high:.2f}; judge on more of them "
             "before one model is preferred to another"
         )
     if "differences" in figures:
@@ -141,11 +149,5 @@ def _remarks(figures: dict[str, Any], count: int) -> list[str]:
         if high < 0:
             told.append(f"{linear} is right more often: use it, or train otherwise")
         elif low <= 0:
-            told.append(f"as far as {count} examples tell, {linear} is right as often")
-    calibration = figures["calibration"]
-    if "fitted_on" in calibration and calibration["temperature"] is None:
-        held = calibration["fitted_on"]
-        few = f"{held} validation examples are too few, {FEWEST} are needed"
-        right = "not one answer on the validation split was wrong (or it was trained by an earlier Fourfold)"
-        told.append(f"no temperature was fitted, since {few if held < FEWEST else right}")
+            told.append(f"as far as {those} tell, {linear} is right as often")
     return told

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from ..data.dataset import Dataset, Examples
 from ..data.schema import Schema
-from ..metrics.intervals import LEVEL, RESAMPLES, bootstrap, interval
+from ..metrics.intervals import bootstrap
 from ..metrics.reconstruction import WINDOW, error_per_example, similarity
 from ..model import Model
 from .examples import evenly, prepared
 from .principal import fit_principal
+from .spread import spread
 
 MOST = 10_000  # examples that are looked at one by one
 PIECE = 256  # pictures that are compared at a time
@@ -88,18 +89,8 @@ def _intervals(own: dict[str, Tensor], rival: dict[str, Tensor]) -> dict[str, An
     names = list(own)
     columns = torch.stack([*own.values(), *(rival[name] for name in names if rival)], dim=1)
     draws = bootstrap(lambda index: columns[index].mean(0), len(columns))
-    found: dict[str, Any] = {"level": LEVEL, "resamples": RESAMPLES}
-    found |= {name: interval(draws[:, i]) for i, name in enumerate(names)}
-    if not rival:
-        return {"intervals": found}
-    differences = {
-        name: {
-            "value": float(columns[:, i].mean() - columns[:, i + len(names)].mean()),
-            "interval": interval(draws[:, i] - draws[:, i + len(names)]),
-        }
-        for i, name in enumerate(names)
-    }
-    return {"intervals": found, "differences": differences}
+    means = [{name: float(side[name].mean()) for name in side} for side in (own, rival)]
+    return spread(draws, names, *means)
 
 
 def _remarks(figures: dict[str, Any], count: int) -> list[str]:

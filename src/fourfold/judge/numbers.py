@@ -11,9 +11,10 @@ from ..answers import tell
 from ..data.dataset import Dataset, Examples
 from ..families.contract import Regressor, Tagger
 from ..metrics import regression, tagging
-from ..metrics.intervals import LEVEL, RESAMPLES, bootstrap, interval
+from ..metrics.intervals import bootstrap
 from ..model import Model
 from .linear import fit_linear
+from .spread import spread
 
 Drawn = Callable[[Tensor], dict[str, Tensor]]  # places of examples to figures
 Draw = Callable[[Tensor, Tensor], Drawn]  # what is told and what is true, (n, names), to these
@@ -85,15 +86,7 @@ def _intervals(sides: Sequence[Drawn], count: int, figures: dict[str, Any]) -> d
     draws = draws[draws.isfinite().all(1)]  # where all that were drawn are alike there is no r2
     if not len(draws):
         return {}
-    spans = {name: interval(draws[:, i]) for i, name in enumerate(names)}
-    found: dict[str, Any] = {"intervals": {"level": LEVEL, "resamples": RESAMPLES, **spans}}
-    if len(sides) > 1:
-        linear = figures["baselines"]["linear"]
-        found["differences"] = {
-            name: {"value": figures[name] - linear[name], "interval": interval(draws[:, i] - draws[:, i + len(names)])}
-            for i, name in enumerate(names)
-        }
-    return found
+    return spread(draws, names, figures, figures["baselines"].get("linear", {}))
 
 
 def _remarks(figures: dict[str, Any], first: str, count: int) -> list[str]:

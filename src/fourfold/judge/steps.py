@@ -16,10 +16,10 @@ from ..data.schema import Schema
 from ..families.contract import Labeller
 from ..metrics.calibration import BINS, fit_temperature, temper
 from ..metrics.classification import from_probabilities, logarithms, losses
-from ..metrics.intervals import LEVEL, RESAMPLES, bootstrap, interval, share_interval
+from ..metrics.intervals import bootstrap
 from ..model import Model
 from ..step_answers import tell_steps
-from .classes import INTERVALS, WIDE, Classified, baselines, errors, ranking
+from .classes import Classified, baselines, doubts, errors, ranking, spread_of_shares
 
 SEES = "each step's own values"
 
@@ -99,18 +99,8 @@ def _intervals(sides: Mapping[str, Tensor], y: Tensor, units_m: Tensor, figures:
         return {}
     sums = [_sums(log_p, y, units_m, classes) for log_p in sides.values()]
     draws = bootstrap(lambda index: torch.cat([three(each[index].sum(0), classes) for each in sums]), count)
-    spans: dict[str, tuple[float, float]] = {name: interval(draws[:, i]) for i, name in enumerate(INTERVALS)}
-    spans["accuracy"] = share_interval(draws[:, 0], figures["accuracy"], count)
-    if figures["accuracy"] in (0, 1):  # as little is known of the mean of the classes' recalls
-        spans["balanced_accuracy"] = spans["accuracy"]
-    found: dict[str, Any] = {"intervals": {"level": LEVEL, "resamples": RESAMPLES, "drawn": count, **spans}}
-    if "linear" in sides:
-        linear = figures["baselines"]["linear"]
-        apart = draws[:, : len(INTERVALS)] - draws[:, len(INTERVALS) :]
-        found["differences"] = {
-            name: {"value": figures[name] - linear[name], "interval": interval(apart[:, i])}
-            for i, name in enumerate(INTERVALS)
-        }
+    found = spread_of_shares(draws, figures, count)
+    found["intervals"]["drawn"] = count
     return found
 
 
@@ -123,7 +113,7 @@ def _sums(log_p: Tensor, y: Tensor, units_m: Tensor, classes: int) -> Tensor:
 
 
 def three(sums: Tensor, classes: int) -> Tensor:
-    """The figures of INTERVALS, (3,), from the sums of some units, (2k + 1,)."""
+    """The figures of `classes.INTERVALS`, (3,), from the sums of some units, (2k + 1,)."""
     occurs, right, loss = sums[:classes], sums[classes : 2 * classes], sums[-1]
     there = occurs > 0
     return torch.stack([right.sum() / occurs.sum(), (right / occurs)[there].mean(), loss / occurs.sum()])
@@ -132,20 +122,7 @@ def three(sums: Tensor, classes: int) -> Tensor:
 def _remarks(figures: dict[str, Any], count: int) -> list[str]:
     if "intervals" not in figures:
         return ["one short series tells nothing of how sure these figures are; judge on several"]
-    told = []
-    low, high = figures["intervals"]["accuracy"]
-    if high - low > WIDE:
-        told.append(
-            f"the steps of {count} series or stretches tell the accuracy only to within {low:.2f} and {high:.2f}; "
-            "judge on more of them before one model is preferred to another"
-        )
-    if "differences" in figures:
-        linear = f"logistic regression on {SEES}"
-        low, high = figures["differences"]["accuracy"]["interval"]
-        if high < 0:
-            told.append(f"{linear} is right more often: use it, or train otherwise")
-        elif low <= 0:
-            told.append(f"as far as {count} series or stretches tell, {linear} is right as often")
+    told = doubts(figures, f"the steps of {count} series or stretches")
     calibration = figures["calibration"]
     if "fitted_on" in calibration and calibration["temperature"] is None:
         told.append("no temperature was fitted, since the validation split does not tell any")
