@@ -6,9 +6,9 @@
 #ifndef FOURFOLD_CELL
 #define FOURFOLD_CELL
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
 #include "power.h"
 
 /* A tile of a product is ROWS examples by two registers of LANES columns: half the registers there are. */
@@ -103,7 +103,5 @@ static inline void restore(unsigned modes) { _mm_setcsr(modes); }
 static inline unsigned vanish(void) { return 0; }
 static inline void restore(unsigned modes) { (void)modes; }
 #endif
-
-static inline float *allocate(long floats) { return aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64); }
 
 #endif

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "labour.h"
 #include "product.h"
 
 /* One call; `thin.py` has the same fields in the same order. What is not there is null. */
@@ -40,9 +41,7 @@ struct work {
     long places, band;        /* in a picture; at a time */
     long chunks, sums;        /* of the pictures; floats of a chunk's sums: (taps, many), then the bias */
     float *between;           /* the weights as a matrix; or all sums */
-    long floats;              /* of a thread's scratch */
-    long units, next, failed; /* of labour; the first that nobody has taken yet; no memory */
-    void (*unit)(const struct work *, long, float *);
+    struct labour labour;
 };
 
 /* A thread's scratch: a padded picture; for the places of a band their taps, and their many channels. */
@@ -184,32 +183,6 @@ static void weigh_some(const struct work *work, long chunk, float *all) {
     }
 }
 
-static float *allocate(long floats) { return aligned_alloc(64, ceiling(floats, 16) * sizeof(float)); }
-
-/* Takes units until none is left: a thread that the machine holds up leaves its share to the others. */
-static void labour(void *given) {
-    struct work *work = given;
-    float *scratch = allocate(work->floats);
-    if (!scratch) {
-        __atomic_store_n(&work->failed, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    memset(scratch, 0, work->floats * sizeof(float));
-    long unit;
-    while ((unit = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED)) < work->units)
-        work->unit(work, unit, scratch);
-    free(scratch);
-}
-
-static void each(struct work *work, long units, void (*unit)(const struct work *, long, float *)) {
-    const long threads = least(work->job->threads, units);
-    work->units = units, work->unit = unit;
-    if (work->job->parallel && threads > 1)
-        work->job->parallel(labour, work, (unsigned)threads, 0);
-    else
-        labour(work);
-}
-
 static struct work planned(const struct job *job) {
     struct work work = {.job = job, .run = job->kernel * job->few, .places = job->down * job->across};
     work.taps = job->kernel * work.run, work.pitch = ceiling(work.taps, LANES);
@@ -217,7 +190,9 @@ static struct work planned(const struct job *job) {
     work.padded = ceiling((job->height + 2 * job->padding) * work.line + LANES, LANES); /* vectors read past its end */
     work.band = ceiling(1 + NEAR / job->many, HIGH);
     work.chunks = least(job->n, CHUNKS), work.sums = (ceiling(work.taps, LOW) + 1) * job->many;
-    work.floats = work.padded + ceiling(work.band * work.pitch + LANES, LANES) + work.band * job->many;
+    const long floats = work.padded + ceiling(work.band * work.pitch + LANES, LANES) + work.band * job->many;
+    work.labour = (struct labour){.parallel = job->parallel, .threads = job->threads};
+    work.labour.zeros = work.labour.floats = floats;
     return work;
 }
 
@@ -227,7 +202,7 @@ static float *weight(const struct job *job, long tap, long k) {
 }
 
 /* Through all pictures with the weights as a matrix, whose rows are taps or channels. Returns: as `narrow`. */
-static int through(const struct job *job, int turned, void (*unit)(const struct work *, long, float *)) {
+static int through(const struct job *job, int turned, unit_of *unit) {
     struct work work = planned(job);
     const long size = job->many * work.pitch, by_tap = turned ? 1 : job->many, by_channel = turned ? work.pitch : 1;
     work.between = allocate(size);
@@ -237,9 +212,9 @@ static int through(const struct job *job, int turned, void (*unit)(const struct 
     for (long tap = 0; tap < work.taps; tap++)
         for (long k = 0; k < job->many; k++)
             work.between[tap * by_tap + k * by_channel] = *weight(job, tap, k);
-    each(&work, job->n, unit);
+    each(&work.labour, &work, job->n, unit);
     free(work.between);
-    return work.failed;
+    return work.labour.failed;
 }
 
 /* wide = leaky relu(convolution of thin + bias). Returns: as `narrow`. */
@@ -254,7 +229,7 @@ int weigh(const struct job *job) {
     work.between = allocate(work.chunks * work.sums);
     if (!work.between)
         return 1;
-    each(&work, work.chunks, weigh_some);
+    each(&work.labour, &work, work.chunks, weigh_some);
     for (long chunk = 1; chunk < work.chunks; chunk++)
         for (long i = 0; i < work.sums; i++)
             work.between[i] += work.between[chunk * work.sums + i];
@@ -264,5 +239,5 @@ int weigh(const struct job *job) {
     if (job->bias)
         memcpy(job->bias, work.between + work.sums - job->many, job->many * sizeof(float));
     free(work.between);
-    return work.failed;
+    return work.labour.failed;
 }

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "labour.h"
 #include "product.h"
 
 /* `winograd.py` has the same fields in the same order. */
@@ -44,9 +45,7 @@ struct work {
     long sides_in, sides_out; /* the channels over SIDE, rounded up */
     long chunks;              /* of the tiles, each with sums of its own */
     float *between;           /* the transformed weights, (outputs / WIDTH, 16, inputs, WIDTH); or all sums */
-    long zeros, floats;       /* of a thread's scratch: so many that stay zero, first; all */
-    long units, next, failed; /* of labour; the first that nobody has taken yet; no memory */
-    void (*unit)(const struct work *, long, float *);
+    struct labour labour;     /* whose zeros stay what they are */
 };
 
 /* Some channels of some tiles. */
@@ -185,7 +184,7 @@ static void block(const struct work *work, long unit, float *scratch) {
     const long inputs = job->inputs, first = unit * work->block, count = least(work->tiles - first, work->block);
     /* A vector more between planes: else all 16 would meet in the same few lines of the cache. */
     const long plane_v = work->block * inputs + LANES, plane_m = work->block * WIDTH + LANES;
-    float *zeros = scratch, *nowhere = zeros + work->zeros, *v = nowhere + job->outputs, *m = v + PLACES * plane_v;
+    float *zeros = scratch, *nowhere = zeros + inputs, *v = nowhere + job->outputs, *m = v + PLACES * plane_v;
     const float *u = work->between;
     spread_x(work, (struct part){first, count, 0, inputs}, zeros, v, inputs, plane_v);
     for (long k = 0; k < job->outputs; k += WIDTH) {
@@ -203,7 +202,7 @@ static void sum(const struct work *work, long unit, float *scratch) {
     const long c = pair / work->sides_out * SIDE, inputs = least(job->inputs - c, SIDE);
     const long k = pair % work->sides_out * SIDE, outputs = least(job->outputs - k, SIDE);
     const long end = work->tiles * (chunk + 1) / work->chunks, plane = STEP * SIDE + LANES; /* as in `block` */
-    float *v = scratch + work->zeros, *w = v + PLACES * plane, *sums = work->between + unit * SUM;
+    float *v = scratch + work->labour.zeros, *w = v + PLACES * plane, *sums = work->between + unit * SUM;
     memset(sums, 0, SUM * sizeof(float));
     for (long first = work->tiles * chunk / work->chunks; first < end; first += STEP) {
         const long count = least(end - first, STEP);
@@ -235,43 +234,17 @@ static void total(const struct work *work, long c, float *scratch) {
     }
 }
 
-static float *allocate(long floats) { return aligned_alloc(64, ceiling(floats, 16) * 64); }
-
-/* Takes units until none is left: a thread that the machine holds up leaves its share to the others. */
-static void labour(void *given) {
-    struct work *work = given;
-    float *scratch = allocate(work->floats);
-    if (!scratch) {
-        __atomic_store_n(&work->failed, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    memset(scratch, 0, work->zeros * sizeof(float));
-    long unit;
-    while ((unit = __atomic_fetch_add(&work->next, 1, __ATOMIC_RELAXED)) < work->units)
-        work->unit(work, unit, scratch);
-    free(scratch);
-}
-
-static void each(struct work *work, long units, void (*unit)(const struct work *, long, float *)) {
-    const long threads = least(work->job->threads, units);
-    work->units = units, work->unit = unit, work->next = 0;
-    if (work->job->parallel && threads > 1)
-        work->job->parallel(labour, work, (unsigned)threads, 0);
-    else
-        labour(work);
-}
-
 static int maps(struct work *work) {
     const struct job *job = work->job;
     const long share = ceiling(work->tiles, 4 * job->threads), near = 1 + NEAR / PLACES / (job->inputs + WIDTH);
     work->block = ceiling(least(share, least(near, MOST_TILES)), HIGH) * HIGH;
     work->between = allocate(ceiling(job->outputs, WIDTH) * WIDTH * job->inputs * PLACES);
-    work->zeros = job->inputs;
-    work->floats = work->zeros + job->outputs + PLACES * (work->block * (job->inputs + WIDTH) + 2 * LANES);
+    work->labour.zeros = job->inputs;
+    work->labour.floats = job->inputs + job->outputs + PLACES * (work->block * (job->inputs + WIDTH) + 2 * LANES);
     if (!work->between)
         return 1;
-    each(work, job->inputs / GROUP * (job->outputs / GROUP), panels);
-    each(work, ceiling(work->tiles, work->block), block);
+    each(&work->labour, work, job->inputs / GROUP * (job->outputs / GROUP), panels);
+    each(&work->labour, work, ceiling(work->tiles, work->block), block);
     return 0;
 }
 
@@ -281,20 +254,21 @@ static int weights(struct work *work) {
     const long pairs = work->sides_in * work->sides_out;
     work->chunks = 1 + least((UNITS - 1) / pairs, work->tiles / LEAST_TILES);
     work->between = allocate(work->chunks * pairs * SUM);
-    work->zeros = job->inputs + job->outputs;
-    work->floats = work->zeros + 2 * PLACES * (STEP * SIDE + LANES);
+    work->labour.zeros = job->inputs + job->outputs;
+    work->labour.floats = work->labour.zeros + 2 * PLACES * (STEP * SIDE + LANES);
     if (!work->between)
         return 1;
-    each(work, work->chunks * pairs, sum);
-    each(work, job->inputs, total);
+    each(&work->labour, work, work->chunks * pairs, sum);
+    each(&work->labour, work, job->inputs, total);
     return 0;
 }
 
 /* Returns: 0, or 1 without memory. */
 int winograd(const struct job *job) {
     struct work work = {.job = job, .down = ceiling(job->height, 2), .across = ceiling(job->width, 2)};
+    work.labour = (struct labour){.parallel = job->parallel, .threads = job->threads};
     work.tiles = job->n * work.down * work.across;
     const int failed = job->gradient ? weights(&work) : maps(&work);
     free(work.between);
-    return failed || work.failed;
+    return failed || work.labour.failed;
 }
