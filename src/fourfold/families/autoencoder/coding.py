@@ -13,6 +13,7 @@ from ...metrics import reconstruction
 from ..contract import Losses, Metrics, Networks
 from ..trunk import sizes
 from . import networks as nets
+from . import whole
 from .convolution import ConvDecoder, ConvEncoder
 from .edges import Edges
 from .objective import Columns, Likeness, Pixels, Values, divergence, drawn, halves, mean_per_example
@@ -103,7 +104,10 @@ class Coding:
         without codes (Bowman et al., arXiv 1511.06349).
         """
         target = self.target(batch)
-        codes = networks["encoder"](self.disturbed(target, random), batch.lengths)
+        seen = self.disturbed(target, random)
+        if isinstance(self.likeness, Pixels) and (known := whole.losses(networks, seen, target)):
+            return known
+        codes = networks["encoder"](seen, batch.lengths)
         sampled = drawn(codes, random) if self.variational else codes
         error = self.likeness.loss(self.outputs(networks, sampled, batch), target, batch.lengths)
         if not self.variational:

@@ -30,31 +30,42 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
     Both of one shape; targets in [0, 1] and without a gradient of their own.
     """
-    if suits(logits) and suits(targets) and not targets.requires_grad and library(SOURCE):
+    if takes(logits, targets):
         mean: Tensor = _CrossEntropy.apply(logits, targets)  # type: ignore[no-untyped-call]
         return mean
     return binary_cross_entropy_with_logits(logits, targets)
 
 
+def takes(logits: Tensor, targets: Tensor) -> bool:
+    """Whether the kernel can have them."""
+    return suits(logits) and suits(targets) and not targets.requires_grad and library(SOURCE) is not None
+
+
+def with_gradient(logits: Tensor, targets: Tensor, wanted: bool = True) -> tuple[Tensor, Tensor | None]:
+    """The mean and, if wanted, its gradient with respect to the logits, of their shape; for what `takes` takes."""
+    x, t = logits.contiguous(), targets.contiguous()
+    gradient = torch.empty_like(x) if wanted else None
+    sums = torch.empty(-(-x.numel() // BLOCK), dtype=torch.float64)
+    pointers = {"x": x, "t": t, "sums": sums, "gradient": gradient}
+    job = _Job(
+        count=x.numel(),
+        threads=torch.get_num_threads(),
+        scale=1 / x.numel(),
+        parallel=parallel(),
+        **{name: None if tensor is None else tensor.data_ptr() for name, tensor in pointers.items()},
+    )
+    found = library(SOURCE)
+    assert found is not None, "ask before"
+    found.cross_entropy(ctypes.byref(job))
+    return (sums.sum() / x.numel()).float(), gradient
+
+
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        x, t = logits.contiguous(), targets.contiguous()
-        gradient = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        sums = torch.empty(-(-x.numel() // BLOCK), dtype=torch.float64)
-        pointers = {"x": x, "t": t, "sums": sums, "gradient": gradient}
-        job = _Job(
-            count=x.numel(),
-            threads=torch.get_num_threads(),
-            scale=1 / x.numel(),
-            parallel=parallel(),
-            **{name: None if tensor is None else tensor.data_ptr() for name, tensor in pointers.items()},
-        )
-        found = library(SOURCE)
-        assert found is not None, "ask before"
-        found.cross_entropy(ctypes.byref(job))
+        mean, gradient = with_gradient(logits, targets, ctx.needs_input_grad[0])
         ctx.save_for_backward(gradient)
-        return (sums.sum() / x.numel()).float()
+        return mean
 
     @staticmethod
     @once_differentiable
