@@ -81,7 +81,7 @@ def test_test_label_that_train_lacks(tmp_path: Path) -> None:
     [
         (b"", ""),
         (b"no array", ""),
-        (npy("(4000000000, 1000)"), "promises 4,000,000,000,000 bytes of values but there are (only )?0"),
+        (npy("(4000000000, 1000)"), "promises 4,000,000,000,000 bytes of values(, more than| but there are (only )?0)"),
         (npy("(2, 3)", b"12345"), "promises 6 bytes of values but there are only 5"),
         (npy("(2, 3)", b"1234567"), "more"),
         (npy("(-2, -3)", b"123456"), ""),

@@ -210,10 +210,16 @@ def _read_values(
     size = math.prod(shape) * dtype.itemsize
     if size <= 0:
         raise DataError(f"{name}: an empty array, {shape}")
-    data = bytearray()
-    while len(data) <= size and (piece := stream.read(min(CHUNK, size + 1 - len(data)))):
-        data += piece
-    if len(data) != size:
-        real = "more" if len(data) > size else f"only {len(data):,}"
-        raise DataError(f"{name}: its header promises {size:,} bytes of values but there are {real}; is it complete?")
-    return np.frombuffer(data, dtype).reshape(shape, order=order)
+    promised = f"{name}: its header promises {size:,} bytes of values"
+    try:
+        data = np.empty(size, np.uint8)  # whose memory is taken as it is filled, however much is promised
+    except (MemoryError, ValueError) as error:
+        raise DataError(f"{promised}, more than there is memory; is it complete?") from error
+    filled = 0
+    while filled < size and (piece := stream.read(min(CHUNK, size - filled))):
+        data[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+        filled += len(piece)
+    more = bool(stream.read(1))
+    if more or filled < size:
+        raise DataError(f"{promised} but there are {'more' if more else f'only {filled:,}'}; is it complete?")
+    return data.view(dtype).reshape(shape, order=order)
