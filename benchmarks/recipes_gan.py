@@ -5,7 +5,8 @@
     python benchmarks/recipes_gan.py DATA --judge judge --minutes 20 --try "preset=r3gan width=48" --try "preset=dcgan"
 
 Each recipe gets as many epochs as fit into the time, at the speed of its own first steps, so the machine has to be
-quiet; the seconds that it took stand in the table. The pictures are judged by the penultimate features of the judge,
+quiet, or the epochs be spelt ("preset=dcgan epochs=13"); the seconds that it took stand in the table. The pictures are
+judged by the penultimate features of the judge,
 whose weights' hash is printed, against the test split: Fréchet and kernel distance, precision and recall, and how
 often the rarest and the commonest class are made, 1 being even. The first row is the floor: real pictures of train.
 """
@@ -79,8 +80,10 @@ def main() -> None:
     tell("real pictures of train", 0, 0, 0, figures(real, *judge(floor)))
     for words in options.recipes or RECIPES:
         for seed in options.seeds:
-            asked = GanSettings.resolve(**spelt(words), seed=seed, threads=options.threads)
-            settings = asked.model_dump() | {"epochs": affordable(asked, dataset, options.minutes * 60)}
+            values = spelt(words)
+            asked = GanSettings.resolve(**values, seed=seed, threads=options.threads)
+            epochs = values.get("epochs") or affordable(asked, dataset, options.minutes * 60)
+            settings = asked.model_dump() | {"epochs": epochs}
             with tempfile.TemporaryDirectory() as folder:
                 kept = (options.out or Path(folder)) / f"{words.replace(' ', '-').replace('=', '-')}-{seed}"
                 model = ff.train("gan", options.data, out=kept, quiet=True, **settings)
