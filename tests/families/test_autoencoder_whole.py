@@ -98,6 +98,8 @@ def test_what_is_not_the_article_s_network_in_training_is_left_to_autograd() -> 
         assert whole.losses(made, x, x) is None
     with FlopCounterMode(display=False):
         assert whole.losses(made, x, x) is None
+    with torch.autograd.graph.saved_tensors_hooks(lambda kept: kept, lambda kept: kept):
+        assert whole.losses(made, x, x) is None
     assert whole.losses(made, x.double(), x.double()) is None
     assert whole.losses(made, x.clone().requires_grad_(), x) is None
     weights_of(made)[0].requires_grad_(False)

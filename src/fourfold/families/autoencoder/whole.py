@@ -54,9 +54,10 @@ def _learns(weight: Tensor) -> bool:
 
 
 def _watched(*networks: nn.Module) -> bool:
-    """Whether somebody compiled a network, counts its operators, or computes in another precision."""
+    """Whether somebody compiled a network, counts operators or what they keep, or computes in another precision."""
     return (
         any(network._compiled_call_impl is not None for network in networks)
         or torch.is_autocast_enabled("cpu")
         or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
     )
