@@ -122,11 +122,11 @@ def test_exploding_gradients_are_told_and_then_end_the_training() -> None:
     health, notes = told()
     usual = [1.0, 2.0, 3.0] * BLOCK
     health.watch(0, {"gradient_norm": usual})
-    exploding = [250.0] * (2 * ROW)
+    exploding = [350.0] * (2 * ROW)
     with pytest.raises(DivergedError, match=f"for {2 * ROW} steps.*--clip 1"):
         health.watch(len(usual), {"gradient_norm": exploding})
     ((text, step),) = notes
-    assert "250 is more than 100 times the usual one, 2," in text
+    assert "350 is more than 100 times the usual one, 3," in text
     assert step == len(usual) + ROW - 1
 
 
@@ -143,6 +143,14 @@ def test_gradients_that_had_vanished_may_come_back() -> None:
     """All is learnt, gradients are nearly zero, and then an example comes that is not."""
     health, notes = told()
     health.watch(0, {"gradient_norm": [1.0] * BLOCK + [1e-7] * (3 * BLOCK) + [5.0] * 20})
+    assert notes == []
+
+
+def test_what_a_training_began_with_is_no_explosion() -> None:
+    """At first a GAN's generator loses, within a few steps, and its gradient nearly vanishes until it catches up."""
+    health, notes = told()
+    beginning = [3.0 * 0.7**step for step in range(20)] + [1e-3] * 130
+    health.watch(0, {"gradient_norm": beginning + [7.0] * 500})
     assert notes == []
 
 

@@ -23,7 +23,7 @@ KINDS: list[tuple[str, dict[str, Any], str, tuple[int, ...], int, str]] = [
     ("autoencoder", {}, "table", (30,), 455, "dense"),
     ("autoencoder", {}, "series", (29, 12), 270, "sequence"),
     ("autoencoder", {"task": "detect"}, "table", (30,), 455, "detect"),
-    ("gan", {}, "image", (1, 28, 28), 60_000, "dcgan"),
+    ("gan", {}, "image", (1, 28, 28), 60_000, "r3gan"),
     ("gan", {"conditional": True}, "image", (1, 28, 28), 60_000, "r3gan"),
 ]
 

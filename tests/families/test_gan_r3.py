@@ -260,12 +260,12 @@ def corners(n: int, random: torch.Generator) -> Tensor:
 
 
 def test_it_learns_all_modes_of_simple_pictures() -> None:
-    family, networks = made(width=8, latent_size=8, batch_size=32, learning_rate=2e-3)
-    stepper, random = Stepper(networks, family.phases(), family.settings, 100), seeded(0)
+    family, networks = made(width=8, latent_size=8, batch_size=32, learning_rate=1e-3)
+    stepper, random = Stepper(networks, family.phases(), family.settings, 250), seeded(0)
     judged = Batch(corners(200, seeded(7)), None, None, torch.arange(200))
     with torch.no_grad():
         before = family.evaluate(networks, [judged])["distance"]
-    for step in range(100):
+    for step in range(250):
         stepper(Batch(corners(32, random), None, None, torch.arange(32)), step, seeded(step))
     with torch.no_grad():
         after = family.evaluate(networks, [judged])["distance"]

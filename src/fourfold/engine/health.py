@@ -16,7 +16,7 @@ from .state import Tensors
 
 EXPLODED = 100.0  # times the usual norm of a gradient
 ROW = 3  # exploded gradients in a row that are told; as many again end the training
-BLOCK = 50  # steps whose median is the usual norm of the steps that follow
+BLOCK = 50  # steps that tell the usual norm of those that follow
 SATURATED = 0.99  # a score that leaves the other side nothing to learn from
 LONG = 200  # steps
 ALIKE = 0.2  # of the diversity of the data; docs/log.md tells what collapses come to
@@ -110,8 +110,8 @@ class Run:
 class Track:
     """The gradients of one phase: what is usual, and for how many steps in a row they are far beyond it.
 
-    Usual is the median of the block of steps before, or of the first one where that is more: when all
-    is learnt, gradients vanish, and an ordinary one is no explosion.
+    Usual is the median of the block of steps before, or the largest of the first block where that is more: when
+    all is learnt, or the other side of a GAN leads at first, gradients vanish, and an ordinary one is no explosion.
     """
 
     def __init__(self) -> None:
@@ -125,9 +125,8 @@ class Track:
         if not exploded:
             self.block.append(norm)
         if len(self.block) == BLOCK:
-            median = statistics.median(self.block)
-            self.first = self.first or median
-            self.usual = max(self.first, median)
+            self.first = self.first or max(self.block)
+            self.usual = max(self.first, statistics.median(self.block))
             self.block.clear()
         return self.row.count(exploded)
 
