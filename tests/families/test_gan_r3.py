@@ -260,16 +260,19 @@ def corners(n: int, random: torch.Generator) -> Tensor:
 
 
 def test_it_learns_all_modes_of_simple_pictures() -> None:
-    family, networks = made(width=8, latent_size=8, batch_size=32, learning_rate=1e-3)
-    stepper, random = Stepper(networks, family.phases(), family.settings, 250), seeded(0)
+    # A weak penalty or a narrow network learns some modes with some seeds; with these, every one of twelve learnt all.
+    family, networks = made(width=16, latent_size=8, gamma=10.0, learning_rate=2e-3)
+    batch_size, steps = family.settings.batch_size, 200
+    stepper, random = Stepper(networks, family.phases(), family.settings, steps), seeded(0)
     judged = Batch(corners(200, seeded(7)), None, None, torch.arange(200))
     with torch.no_grad():
         before = family.evaluate(networks, [judged])["distance"]
-    for step in range(250):
-        stepper(Batch(corners(32, random), None, None, torch.arange(32)), step, seeded(step))
+    for step in range(steps):
+        batch = Batch(corners(batch_size, random), None, None, torch.arange(batch_size))
+        stepper(batch, step, seeded(step))
     with torch.no_grad():
         after = family.evaluate(networks, [judged])["distance"]
         pictures = family.generate(networks, family.latents(200, seeded(8)))
-    assert after < before / 3
+    assert after < before / 10
     bright = avg_pool2d(pictures, 8).flatten(1).argmax(1)
-    assert torch.bincount(bright, minlength=4).min() >= 10
+    assert torch.bincount(bright, minlength=4).min() >= 25
