@@ -1,6 +1,7 @@
 """The benchmark's rules from known numbers, and one real turn of Fourfold and of plain PyTorch."""
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -78,6 +79,14 @@ def test_a_turn_with_another_loss_is_thrown_out_and_named() -> None:
 
 def test_a_loss_that_is_no_number_is_thrown_out() -> None:
     assert list(judge.discarded([run(), run("PyTorch"), run("skorch", loss=float("nan"))])) == [2]
+
+
+def test_one_round_does_not_tell_how_far_losses_may_differ() -> None:
+    once = [run(OURS, loss=0.50), run("PyTorch", loss=0.60), run("skorch", loss=0.61)]
+    assert judge.discarded(once) == {}
+    assert list(judge.discarded([*once, run("Lightning", loss=math.inf)])) == [3]
+    again = [run(one.library, seed=1, loss=one.loss) for one in once]
+    assert list(judge.discarded([*once, *again])) == [0, 3]
 
 
 def test_a_wide_spread_over_seeds_widens_what_may_differ() -> None:

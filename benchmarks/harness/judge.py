@@ -1,5 +1,6 @@
 """Who was faster, of those that did the same work."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ def discarded(runs: Sequence[Run]) -> dict[int, str]:
 
     A network of another size, or a last loss that is further from the middle of all rows than five times the spread
     over seeds and than 5% of it. The spread is that within a row, of the middle one: neither libraries that differ
-    from each other nor one wild turn widen it. Of two rows that disagree neither can be trusted, and both go.
+    from each other nor one wild turn widen it. Of two rows that disagree neither can be trusted, and both go. One
+    round tells nothing of that spread, so a loss is then only asked to be a number.
     """
     done = {place: run for place, run in enumerate(runs) if run.figures}
     found: dict[int, str] = {}
@@ -71,11 +73,12 @@ def discarded(runs: Sequence[Run]) -> dict[int, str]:
         if run.loss is not None:
             losses[run.row].append(run.loss)
     middle = median(mean(values) for values in losses.values()) if losses else 0.0
-    tolerance = max(SPREADS * spread(losses.values()), FLOOR * abs(middle))
+    known = any(len(values) > 1 for values in losses.values())
+    tolerance = max(SPREADS * spread(losses.values()), FLOOR * abs(middle)) if known else math.inf
     for place, run in done.items():
         if run.parameters is not None and abs(run.parameters / median(sizes) - 1) > SIZE:
             found[place] = f"{run.parameters:,} parameters, where the others have {median(sizes):,.0f}"
-        elif run.loss is not None and not abs(run.loss - middle) <= tolerance:  # also if it is not a number
+        elif run.loss is not None and not (math.isfinite(run.loss) and abs(run.loss - middle) <= tolerance):
             found[place] = f"loss {run.loss:.4g}, further than {tolerance:.2g} from {middle:.4g}"
     return found
 

@@ -22,7 +22,8 @@ Figures are medians over the rounds, in brackets the fastest and the slowest.
 - *ratio*: Fourfold's median divided by the best peer's in the same precision. Under 1 is faster.
 
 Turns that did not do the same work are thrown out and named below: another number of parameters, or a last loss
-further from the middle than five times the spread over seeds and than 5% of it.
+further from the middle than five times the spread over seeds and than 5% of it. One round tells nothing of that
+spread: of its losses none but those that are no number go.
 
 ![Time beside the best peer](results.png)
 """
