@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 
 from .errors import UsageError, nearest
 
@@ -251,7 +252,15 @@ def read_config(path: Path, settings: type[Settings]) -> dict[str, Any]:
         raise UsageError(f"{path}: a mapping of settings is expected, such as 'epochs: 20'")
     if values.pop("family", settings.family) != settings.family:
         raise UsageError(f"{path}: these are settings of another family than {settings.family}")
-    return {key.replace("-", "_"): value for key, value in values.items() if key != "data"}
+    given = {key.replace("-", "_"): value for key, value in values.items() if key != "data"}
+    return {name: _word(value, settings.model_fields.get(name)) for name, value in given.items()}
+
+
+def _word(value: Any, field: FieldInfo | None) -> Any:
+    """A setting's value; YAML has made true and false of on and off, which some settings take as words."""
+    if not isinstance(value, bool) or field is None or field.annotation is bool:
+        return value
+    return "on" if value else "off"
 
 
 def _describe(error: ValidationError, settings: type[BaseModel]) -> str:

@@ -20,6 +20,8 @@ from fourfold.cli import COMMANDS, OF_A_FAMILY, main
 from fourfold.data.dataset import Request
 from fourfold.data.samples import SAMPLES, sample_path
 from fourfold.data.sources.arrays import read
+from fourfold.families.cnn.settings import CnnSettings
+from fourfold.settings import read_config
 
 FOURFOLD = str(Path(sys.executable).with_name("fourfold"))
 
@@ -234,6 +236,15 @@ def test_a_mistake_is_named_with_its_mend(run: Any, words: str, code: int, messa
     assert "Traceback" not in spoken.err
     assert spoken.out == ""
     assert list(Path().iterdir()) == []
+
+
+def test_on_and_off_are_words_where_a_setting_takes_them_so(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("compile: off\ncheckpoint-every: off\nbalance: on\nearly: off\n")
+    given = read_config(path, CnnSettings)
+    assert given == {"compile": "off", "checkpoint_every": "off", "balance": True, "early": False}
+    del given["early"]  # which no setting is
+    assert CnnSettings.resolve("classic", **given).balance is True
 
 
 @pytest.mark.parametrize(
