@@ -78,7 +78,9 @@ def discarded(runs: Sequence[Run]) -> dict[int, str]:
     for place, run in done.items():
         if run.parameters is not None and abs(run.parameters / median(sizes) - 1) > SIZE:
             found[place] = f"{run.parameters:,} parameters, where the others have {median(sizes):,.0f}"
-        elif run.loss is not None and not (math.isfinite(run.loss) and abs(run.loss - middle) <= tolerance):
+        elif run.loss is not None and not math.isfinite(run.loss):
+            found[place] = f"loss {run.loss}, which is no number"
+        elif run.loss is not None and abs(run.loss - middle) > tolerance:
             found[place] = f"loss {run.loss:.4g}, further than {tolerance:.2g} from {middle:.4g}"
     return found
 
